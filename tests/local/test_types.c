@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test_types.c - devices that are no disks, on the local hypervisor: a network card, a socket and a file
+ * system between a driver of ours and a back-end whose rings the test itself works on (the messages are
+ * answered by fake_backend.h); and a file system with the real virtiofsd. What is looked at: buffers that the
+ * driver lends for ever, packets of many buffers, what comes of requests when the back-end is gone, who
+ * serves config space.
+ */
+#include <check.h>
+#include <endian.h>
+#include <errno.h>
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/fuse.h>
+#include <linux/virtio_fs.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+
+#include "common/util.h"
+#include "dm/frontend.h"
+#include "tests/local/program_process.h"
+#include "tests/local/rig.h"
+#include "tests/local/virtio_driver.h"
+#include "tests/unit/fake_backend.h"
+#include "tests/unit/fds.h"
+
+#define PATIENCE 20.0 /* seconds in which something must happen */
+#define RX       0u
+#define TX       1u
+#define BIT(n)   (1ULL << (n))
+
+static struct rig_options options;
+static struct rig rig;
+static struct guest_os os;
+static struct virtio_driver driver;
+static struct fake_backend fake;
+static struct program daemon_program;
+static uint8_t *memory; /* as the back-end has it mapped */
+static size_t memory_len;
+static uint16_t shown[3]; /* the back-end's used indexes */
+
+/* ---- the host's side --------------------------------------------------------------------------- */
+
+static void setup(void)
+{
+    fake_backend_defaults(&fake);
+    fake.config_len = 0;
+    fake.protocol_features &= ~BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+    rig_options_default(&options);
+}
+
+static void memory_unmap(void)
+{
+    if (memory != NULL)
+        munmap(memory, memory_len);
+    memory = NULL;
+}
+
+static void backend_stop(void)
+{
+    if (fake.listen_fd > 0)
+        fake_backend_stop(&fake);
+    fake.listen_fd = 0;
+}
+
+static void teardown(void)
+{
+    memory_unmap();
+    rig_close(&rig);
+    backend_stop();
+    program_end(&daemon_program);
+}
+
+static void boot(const char *type, uint16_t virtio_id)
+{
+    options.devices[0].type = device_type_find(type);
+    guest_os_init(&os, &options.local);
+    ck_assert_msg(rig_open(&rig, &options, &os) == 0, "%s", rig.error);
+    ck_assert_msg(virtio_driver_probe(&driver, &os, guest_os_scan(&os, 0)) == 0, "%s", driver.error);
+    ck_assert_uint_eq(driver.virtio_id, virtio_id);
+}
+
+static void boot_fake(const char *type, uint16_t virtio_id)
+{
+    fake_backend_start(&fake);
+    snprintf(options.devices[0].socket, sizeof(options.devices[0].socket), "%s", fake.path);
+    boot(type, virtio_id);
+}
+
+static bool rings_are_enabled(void *ctx)
+{
+    unsigned nr = *(unsigned *)ctx;
+
+    for (unsigned i = 0; i < nr; i++)
+        if (!fake.rings[i].started || !fake.rings[i].enabled)
+            return false;
+    return true;
+}
+
+/* nr_queues of the driver's, of which so many are the back-end's. */
+static void start(unsigned nr_queues, unsigned nr_backend, uint64_t features)
+{
+    const struct driver_options wanted = {.features = features, .nr_queues = nr_queues, .msix = true};
+
+    ck_assert_msg(virtio_driver_start(&driver, &wanted) == 0, "%s", driver.error);
+    ck_assert(guest_os_wait(&os, rings_are_enabled, &nr_backend, PATIENCE));
+    memory_unmap();
+    memory_len = fake.table.regions.plain[0].size;
+    memory = mmap(NULL, memory_len, PROT_READ | PROT_WRITE, MAP_SHARED, fake.region_fds[0], 0);
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    memset(shown, 0, sizeof(shown));
+}
+
+/* ---- the back-end's rings ---------------------------------------------------------------------- */
+
+static void *backend_at(uint64_t addr)
+{
+    return memory + (addr - fake.table.regions.plain[0].user_addr);
+}
+
+static struct vring_desc *backend_desc(unsigned queue, unsigned i)
+{
+    return (struct vring_desc *)backend_at(fake.rings[queue].addr.desc) + i;
+}
+
+static uint16_t backend_avail(unsigned queue)
+{
+    struct vring_avail *avail = backend_at(fake.rings[queue].addr.avail);
+
+    return __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE);
+}
+
+/* The head of the chain at a position of the avail ring. */
+static uint16_t backend_head(unsigned queue, uint16_t pos)
+{
+    return ((struct vring_avail *)backend_at(fake.rings[queue].addr.avail))
+        ->ring[pos % fake.rings[queue].num];
+}
+
+static void backend_use(unsigned queue, uint16_t nr, uint32_t len)
+{
+    struct vring_used *used = backend_at(fake.rings[queue].addr.used);
+    uint64_t one = 1;
+
+    for (unsigned i = 0; i < nr; i++) {
+        used->ring[shown[queue] % fake.rings[queue].num] =
+            (struct vring_used_elem){.id = backend_head(queue, shown[queue]), .len = len};
+        shown[queue]++;
+    }
+    __atomic_store_n(&used->idx, shown[queue], __ATOMIC_RELEASE);
+    ck_assert_int_eq(write(fake.rings[queue].call, &one, sizeof(one)), sizeof(one));
+}
+
+struct wait_avail {
+    unsigned queue;
+    uint16_t idx;
+};
+
+static bool avail_is(void *ctx)
+{
+    const struct wait_avail *wait = ctx;
+
+    return backend_avail(wait->queue) == wait->idx;
+}
+
+static void wait_avail(unsigned queue, uint16_t idx)
+{
+    if (!guest_os_wait(&os, avail_is, &(struct wait_avail){queue, idx}, PATIENCE))
+        ck_abort_msg("queue %u: the back-end has got %u chains, not %u", queue, backend_avail(queue), idx);
+}
+
+/* ---- the guest's queues ------------------------------------------------------------------------ */
+
+static uint64_t queue_add(unsigned queue, uint32_t readable, uint32_t writable, uint32_t token)
+{
+    uint64_t gpa = guest_os_alloc(&os, readable + writable, 4096, false);
+    struct driver_segment segments[2] = {{gpa, readable, false}, {gpa + readable, writable, true}};
+    unsigned first = readable == 0, nr = (readable > 0) + (writable > 0);
+
+    ck_assert_uint_ne(gpa, 0);
+    ck_assert_int_eq(
+        driver_queue_add(&driver.queues[queue], segments + first, nr, &(struct driver_shape){0}, token), 0);
+    return gpa;
+}
+
+struct harvest {
+    bool came;
+    unsigned queue;
+    uint32_t token, len;
+};
+
+static bool harvested(void *ctx)
+{
+    struct harvest *harvest = ctx;
+
+    virtio_driver_queue_interrupted(&driver, harvest->queue);
+    harvest->came =
+        harvest->came || driver_queue_harvest(&driver.queues[harvest->queue], &harvest->token, &harvest->len);
+    return harvest->came;
+}
+
+static struct harvest wait_used(unsigned queue)
+{
+    struct harvest harvest = {.queue = queue};
+
+    ck_assert_msg(guest_os_wait(&os, harvested, &harvest, PATIENCE), "queue %u: nothing comes back; %s",
+                  queue, driver.queues[queue].error);
+    return harvest;
+}
+
+static uint16_t guest_used_idx(unsigned queue)
+{
+    const struct vring_used *used = guest_os_ptr(&os, driver.queues[queue].used, sizeof(*used));
+
+    return le16toh(__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE));
+}
+
+static bool needs_reset(void *ctx)
+{
+    (void)ctx;
+    return virtio_driver_status(&driver) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+/* ---- a network card ---------------------------------------------------------------------------- */
+
+static void boot_net(void)
+{
+    boot_fake("net", VIRTIO_ID_NET);
+    start(2, 2, BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CSUM));
+}
+
+START_TEST(net_config)
+{
+    uint8_t config[12], again[12];
+
+    fake.features |= UINT32_MAX;
+    boot_net();
+    ck_assert(driver.offered & BIT(VIRTIO_NET_F_MRG_RXBUF));
+    /* Neither what needs a control queue, nor what we would have to serve and do not. */
+    ck_assert(!(driver.offered & (BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) |
+                                  BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))));
+    virtio_driver_config(&driver, 0, config, sizeof(config));
+    ck_assert_uint_eq(config[0] & 3, 2);
+    ck_assert_uint_eq(config[6], VIRTIO_NET_S_LINK_UP);
+    /* What is ours the back-end is not asked to do. */
+    ck_assert_uint_eq(fake.acked_features & 0xffffff, BIT(VIRTIO_NET_F_CSUM));
+    memory_unmap();
+    rig_close(&rig);
+    boot("net", VIRTIO_ID_NET);
+    virtio_driver_config(&driver, 0, again, sizeof(again));
+    ck_assert_mem_eq(config, again, sizeof(config));
+}
+END_TEST
+
+/* More buffers than are moved in one go. */
+START_TEST(packet_of_many_buffers_is_seen_at_once)
+{
+    const unsigned nr = 100;
+    unsigned turns = 0;
+
+    boot_net();
+    for (unsigned i = 0; i < nr; i++)
+        queue_add(RX, 0, 2048, i);
+    driver_queue_publish(&driver.queues[RX]);
+    wait_avail(RX, nr);
+    for (uint16_t i = 0; i < nr; i++)
+        memset(backend_at(backend_desc(RX, backend_head(RX, i))->addr), i, 2048);
+    backend_use(RX, nr, 2048);
+    while (guest_used_idx(RX) == 0 && turns++ < 1000)
+        ev_run(rig.loop, EVRUN_ONCE);
+    ck_assert_uint_eq(guest_used_idx(RX), nr);
+    for (unsigned i = 0; i < nr; i++) {
+        struct harvest harvest = wait_used(RX);
+
+        ck_assert_uint_eq(harvest.token, i);
+        ck_assert_uint_eq(harvest.len, 2048);
+    }
+}
+END_TEST
+
+/* The receive queue would like to have more than the whole pool, and for ever. */
+START_TEST(lent_buffers_starve_nobody)
+{
+    options.devices[0].bounce_pool = BOUNCE_POOL_MIN;
+    boot_net();
+    for (unsigned i = 0; i < 100; i++)
+        queue_add(RX, 0, 16384, i);
+    driver_queue_publish(&driver.queues[RX]);
+    /* Half of 1 MiB is for what is lent, half of that for each queue. */
+    wait_avail(RX, 16);
+    for (unsigned i = 0; i < 50; i++) {
+        queue_add(TX, 65536, 0, i);
+        driver_queue_publish(&driver.queues[TX]);
+        wait_avail(TX, (uint16_t)(i + 1));
+        backend_use(TX, 1, 0);
+        ck_assert_uint_eq(wait_used(TX).token, i);
+    }
+    ck_assert_uint_eq(backend_avail(RX), 16);
+    /* As buffers are used the next ones follow. */
+    for (unsigned i = 0; i < 84; i++) {
+        backend_use(RX, 1, 100);
+        ck_assert_uint_eq(wait_used(RX).token, i);
+        wait_avail(RX, (uint16_t)(17 + i));
+    }
+}
+END_TEST
+
+START_TEST(reset_with_lent_buffers)
+{
+    boot_net();
+    for (unsigned i = 0; i < 5; i++) {
+        for (unsigned n = 0; n < 60; n++)
+            queue_add(RX, 0, 2048, n);
+        driver_queue_publish(&driver.queues[RX]);
+        wait_avail(RX, 60);
+        /* Nobody waits for them to come back: not even for a part of the time that the back-end has. */
+        ck_assert_int_eq(virtio_driver_reset(&driver, FRONTEND_REPLY_LIMIT / 2), 0);
+        ck_assert_uint_eq(fake.nr_closed, 0);
+        start(2, 2, BIT(VIRTIO_NET_F_MAC));
+    }
+}
+END_TEST
+
+START_TEST(net_without_a_backend)
+{
+    boot_net();
+    for (unsigned i = 0; i < 10; i++)
+        queue_add(RX, 0, 2048, i);
+    for (unsigned i = 0; i < 4; i++)
+        queue_add(TX, 100, 0, i);
+    driver_queue_publish(&driver.queues[RX]);
+    driver_queue_publish(&driver.queues[TX]);
+    wait_avail(RX, 10);
+    wait_avail(TX, 4);
+    backend_stop();
+    ck_assert(guest_os_wait(&os, needs_reset, NULL, PATIENCE));
+    for (unsigned i = 0; i < 4; i++) {
+        struct harvest harvest = wait_used(TX);
+
+        ck_assert_uint_eq(harvest.token, i);
+        ck_assert_uint_eq(harvest.len, 0);
+    }
+    queue_add(TX, 100, 0, 99);
+    driver_queue_publish(&driver.queues[TX]);
+    ck_assert_uint_eq(wait_used(TX).token, 99);
+    /* Receive buffers that came back empty would be given again, and so on. */
+    ck_assert_uint_eq(guest_used_idx(RX), 0);
+    ck_assert_int_eq(virtio_driver_reset(&driver, PATIENCE), 0);
+}
+END_TEST
+
+/* ---- a socket ---------------------------------------------------------------------------------- */
+
+START_TEST(vsock_queues_and_packets)
+{
+    struct driver_segment segments[5];
+    const struct vring_desc *desc;
+    uint64_t gpa, cid;
+
+    options.devices[0].keys = (struct device_config_keys){.bytes = {42}};
+    memset(options.devices[0].keys.given, true, 8);
+    boot_fake("vsock", VIRTIO_ID_VSOCK);
+    start(3, 2, 0);
+    virtio_driver_config(&driver, 0, &cid, sizeof(cid));
+    ck_assert_uint_eq(le64toh(cid), 42);
+    /* The events' queue is there, and not the back-end's. */
+    ck_assert_uint_eq(driver.nr_queues, 3);
+    ck_assert(!fake.rings[2].started);
+    queue_add(2, 0, 8, 0);
+    driver_queue_publish(&driver.queues[2]);
+    driver_queue_kick(&driver.queues[2]);
+    /* A header and 400 bytes in four places: the back-end gets the header and one buffer. */
+    gpa = guest_os_alloc(&os, 16384, 4096, false);
+    segments[0] = (struct driver_segment){gpa, 44, false};
+    for (unsigned i = 1; i < 5; i++) {
+        segments[i] = (struct driver_segment){gpa + i * 2048, 100, false};
+        memset(guest_os_ptr(&os, gpa + i * 2048, 100), (int)i, 100);
+    }
+    ck_assert_int_eq(driver_queue_add(&driver.queues[TX], segments, 5, &(struct driver_shape){0}, 7), 0);
+    driver_queue_publish(&driver.queues[TX]);
+    wait_avail(TX, 1);
+    desc = backend_desc(TX, backend_head(TX, 0));
+    ck_assert_uint_eq(desc->len, 44);
+    ck_assert_uint_eq(desc->flags, VRING_DESC_F_NEXT);
+    desc = backend_desc(TX, desc->next);
+    ck_assert_uint_eq(desc->len, 400);
+    ck_assert_uint_eq(desc->flags, 0);
+    for (unsigned i = 0; i < 400; i++)
+        ck_assert_uint_eq(((uint8_t *)backend_at(desc->addr))[i], 1 + i / 100);
+    backend_use(TX, 1, 0);
+    ck_assert_uint_eq(wait_used(TX).token, 7);
+}
+END_TEST
+
+/* ---- random numbers, and a type that is not known ---- */
+
+START_TEST(rng_reads)
+{
+    uint64_t gpa;
+
+    boot_fake("rng", VIRTIO_ID_RNG);
+    start(1, 1, 0);
+    for (unsigned i = 0; i < 200; i++) {
+        gpa = queue_add(RX, 0, 64, i);
+        driver_queue_publish(&driver.queues[RX]);
+        wait_avail(RX, (uint16_t)(i + 1));
+        memset(backend_at(backend_desc(RX, backend_head(RX, (uint16_t)i))->addr), (int)i + 1, 64);
+        backend_use(RX, 1, 40);
+        ck_assert_uint_eq(wait_used(RX).len, 40);
+        ck_assert_uint_eq(*(uint8_t *)guest_os_ptr(&os, gpa + 39, 1), i + 1);
+        ck_assert_uint_eq(*(uint8_t *)guest_os_ptr(&os, gpa + 40, 1), 0);
+    }
+}
+END_TEST
+
+START_TEST(generic_passes_all_through)
+{
+    uint8_t config[5];
+
+    /* Bits of the type go through, but not those of the transport that are not ours. */
+    fake.features = UINT64_MAX;
+    fake.config_len = 4;
+    fake.protocol_features |= BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+    options.devices[0].virtio_id = 34;
+    options.devices[0].nr_queues = 3;
+    options.devices[0].config_size = sizeof(config);
+    options.devices[0].pci_class = 0x0c8000;
+    options.devices[0].keys = (struct device_config_keys){.bytes = {0xaa}, .given = {true}};
+    boot_fake("generic", 34);
+    ck_assert_uint_eq(config_read(&os, driver.sbdf, 8, 4) >> 8, 0x0c8000);
+    start(3, 3, UINT64_MAX);
+    ck_assert_uint_eq(driver.features & 0xffffff, 0xffffff);
+    ck_assert_uint_eq(driver.features >> 50, 0x3fff);
+    ck_assert_uint_eq(driver.features >> 33 & 0x1ffff, 0);
+    /* A byte of ours, the back-end's (fake_backend_defaults), and what nobody says. */
+    virtio_driver_config(&driver, 0, config, sizeof(config));
+    ck_assert_mem_eq(config, ((const uint8_t[]){0xaa, 7, 14, 21, 0}), sizeof(config));
+}
+END_TEST
+
+/* ---- a file system ----------------------------------------------------------------------------- */
+
+static void fs_tag(const char *tag)
+{
+    memcpy(options.devices[0].keys.bytes, tag, strlen(tag));
+    memset(options.devices[0].keys.given, true, sizeof(((struct virtio_fs_config *)0)->tag));
+}
+
+START_TEST(fs_without_a_backend)
+{
+    struct virtio_fs_config config;
+    struct fuse_out_header out;
+    struct fuse_in_header *in;
+    uint64_t gpa;
+
+    fs_tag("share");
+    options.devices[0].nr_queues = 1;
+    boot_fake("fs", VIRTIO_ID_FS);
+    start(2, 2, 0);
+    virtio_driver_config(&driver, 0, &config, sizeof(config));
+    ck_assert_str_eq((const char *)config.tag, "share");
+    ck_assert_uint_eq(le32toh(config.num_request_queues), 1);
+    gpa = queue_add(1, sizeof(*in), 4096, 1);
+    in = guest_os_ptr(&os, gpa, sizeof(*in));
+    *in = (struct fuse_in_header){.len = sizeof(*in), .opcode = FUSE_READDIR, .unique = 0x123456789abcdef0};
+    memset(guest_os_ptr(&os, gpa + sizeof(*in), 4096), 0, 4096);
+    queue_add(0, 64, 0, 2); /* FORGET has no reply */
+    queue_add(1, 64, 8, 3); /* no room for one */
+    driver_queue_publish(&driver.queues[0]);
+    driver_queue_publish(&driver.queues[1]);
+    wait_avail(1, 2);
+    backend_stop();
+    ck_assert_uint_eq(wait_used(0).len, 0);
+    ck_assert_uint_eq(wait_used(1).len, sizeof(out));
+    memcpy(&out, guest_os_ptr(&os, gpa + sizeof(*in), sizeof(out)), sizeof(out));
+    ck_assert_uint_eq(out.len, sizeof(out));
+    ck_assert_int_eq(out.error, -EIO);
+    ck_assert_uint_eq(out.unique, 0x123456789abcdef0);
+    ck_assert_uint_eq(wait_used(1).len, 0);
+}
+END_TEST
+
+static const char *virtiofsd_find(void)
+{
+    static const char *const places[] = {"/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+        if (program_is_installed(places[i]))
+            return places[i];
+    return NULL;
+}
+
+/* FUSE_INIT, and the root folder's attributes. */
+START_TEST(virtiofsd_answers)
+{
+    char dir[] = "/tmp/vhost-dm-types-XXXXXX", socket[64], option[96], source[64];
+    const char *program = virtiofsd_find();
+    const char *const now[] = {program, option, "--shared-dir", dir, "--sandbox", "none", NULL};
+    const char *const old[] = {program, option, "-o", source, "-o", "sandbox=chroot", NULL};
+    struct fuse_init_in init = {.major = 7, .minor = 31, .max_readahead = 65536};
+    struct fuse_out_header out;
+    struct fuse_attr_out attr;
+    struct fuse_in_header in;
+    struct stat st;
+    uint64_t gpa;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(socket, sizeof(socket), "%s.sock", dir);
+    snprintf(option, sizeof(option), "--socket-path=%s", socket);
+    snprintf(source, sizeof(source), "source=%s", dir);
+    ck_assert_int_eq(program_start(&daemon_program, strstr(program, "libexec") != NULL ? now : old), 0);
+    ck_assert_msg(program_expect(&daemon_program, "aiting for vhost-user socket connection", PATIENCE), "%s",
+                  daemon_program.said);
+    snprintf(options.devices[0].socket, sizeof(options.devices[0].socket), "%s", socket);
+    fs_tag("real");
+    boot("fs", VIRTIO_ID_FS);
+    ck_assert_msg(virtio_driver_start(&driver, &(struct driver_options){.nr_queues = 2, .msix = true}) == 0,
+                  "%s", driver.error);
+    gpa = queue_add(1, sizeof(in) + sizeof(init), 256, 1);
+    in = (struct fuse_in_header){.len = sizeof(in) + sizeof(init), .opcode = FUSE_INIT, .unique = 77};
+    memcpy(guest_os_ptr(&os, gpa, sizeof(in)), &in, sizeof(in));
+    memcpy(guest_os_ptr(&os, gpa + sizeof(in), sizeof(init)), &init, sizeof(init));
+    driver_queue_publish(&driver.queues[1]);
+    ck_assert_uint_gt(wait_used(1).len, sizeof(out));
+    memcpy(&out, guest_os_ptr(&os, gpa + sizeof(in) + sizeof(init), sizeof(out)), sizeof(out));
+    ck_assert_int_eq(out.error, 0);
+    ck_assert_uint_eq(out.unique, 77);
+    gpa = queue_add(1, sizeof(in) + sizeof(struct fuse_getattr_in), 256, 2);
+    in = (struct fuse_in_header){.len = sizeof(in) + sizeof(struct fuse_getattr_in),
+                                 .opcode = FUSE_GETATTR,
+                                 .unique = 79,
+                                 .nodeid = FUSE_ROOT_ID};
+    memcpy(guest_os_ptr(&os, gpa, sizeof(in)), &in, sizeof(in));
+    driver_queue_publish(&driver.queues[1]);
+    ck_assert_uint_eq(wait_used(1).len, sizeof(out) + sizeof(attr));
+    memcpy(&attr, guest_os_ptr(&os, gpa + in.len + sizeof(out), sizeof(attr)), sizeof(attr));
+    ck_assert_int_eq(stat(dir, &st), 0);
+    ck_assert_uint_eq(attr.attr.ino, st.st_ino);
+    ck_assert_uint_eq(attr.attr.mode, st.st_mode);
+    program_end(&daemon_program);
+    unlink(socket);
+    rmdir(dir);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("types of devices");
+    TCase *tcase = tcase_create("local");
+    SRunner *runner = srunner_create(suite);
+    int nr_failed;
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, net_config);
+    tcase_add_test(tcase, packet_of_many_buffers_is_seen_at_once);
+    tcase_add_test(tcase, lent_buffers_starve_nobody);
+    tcase_add_test(tcase, reset_with_lent_buffers);
+    tcase_add_test(tcase, net_without_a_backend);
+    tcase_add_test(tcase, vsock_queues_and_packets);
+    tcase_add_test(tcase, rng_reads);
+    tcase_add_test(tcase, generic_passes_all_through);
+    tcase_add_test(tcase, fs_without_a_backend);
+    if (virtiofsd_find() != NULL)
+        tcase_add_test(tcase, virtiofsd_answers);
+    else
+        fprintf(stderr, "no virtiofsd is installed: not tested with it\n");
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    nr_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return nr_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * privileged.c - see privileged.h: the server, which carries requests out.
+ * Requests may come from a process that a guest has taken over: what is not plainly about this guest is
+ * refused.
+ *
+ * What a batched hypercall returns tells nothing of its single pages: each has an error of its own, which is
+ * looked at.
+ */
+#include "xen/privileged.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <xenctrl.h> /* before the others: it says that we are tools */
+
+#include <xen/sys/privcmd.h>
+#include <xen/xen.h>
+#include <xenforeignmemory.h>
+
+#include "common/process.h"
+#include "common/util.h"
+#include "common/vhost_user_channel.h"
+#include "dm/device_memory.h"
+#include "dm/devices_list.h"
+#include "dm/host.h"
+#include "xen/device_grants.h"
+#include "xen/domain.h"
+#include "xen/holder.h"
+#include "xen/xen_logger.h"
+
+/* No x86 or Arm processor has wider guest-physical addresses. */
+#define GFN_MAX (((uint64_t)1 << (52 - GUEST_PAGE_SHIFT)) - 1)
+/* The most that a guest gets of this host's memory beyond its own; its holder's is in the scope. */
+#define OWN_PAGES_MAX (GIB(1) >> GUEST_PAGE_SHIFT)
+/* Of one request that only counts them. */
+#define COUNT_PAGES_MAX ((uint64_t)1 << 32)
+/* More devices than a guest can have. */
+#define LIST_MAX 64
+/* A pause of ours, and one while pages are placed. */
+#define PAUSES_MAX 2
+
+/* Xen's tables for a page that is alone in its 2 MiB: one page; and some for the levels above. */
+#define TABLE_PAGES(nr_pages) ((nr_pages) / 512 + 8)
+/* In all: for pages that lie in runs of 16 and more, or are far fewer than there may be. */
+#define TABLE_PAGES_MAX(nr_pages) ((nr_pages) / 16)
+
+struct server {
+    struct privileged base;
+    struct privileged_scope scope;
+    xc_interface *xch;
+    xenforeignmemory_handle *fmem;
+    struct holder *holder; /* NULL before HOLDER_INIT */
+    uint64_t holder_pages; /* its size */
+    unsigned pauses;       /* of the guest that are ours to undo: others' are not */
+    int64_t own_pages;     /* by which the guest's limit was raised (below 0: lowered) */
+    uint64_t table_pages;
+    struct device_grants *grants;
+    const char *listed[LIST_MAX]; /* of grants: the list that is being made */
+    size_t nr_listed;
+};
+
+typedef int op_fn(struct server *s, const struct privileged_request *q, int fd,
+                  struct privileged_reply *reply, int *fd_out);
+
+/* ---- the guest's memory ---------------------------------------------------------------------------- */
+
+static int op_pause(struct server *s, const struct privileged_request *q, int fd,
+                    struct privileged_reply *reply, int *fd_out)
+{
+    int rc;
+
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    if (s->pauses == PAUSES_MAX)
+        return -EBUSY;
+    rc = domain_pause(s->xch, s->scope.domid);
+    s->pauses += rc == 0;
+    return rc;
+}
+
+static int op_unpause(struct server *s, const struct privileged_request *q, int fd,
+                      struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    if (s->pauses == 0)
+        return -EINVAL;
+    s->pauses--;
+    return domain_unpause(s->xch, s->scope.domid);
+}
+
+static int op_tables_grow(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    uint64_t size, more = TABLE_PAGES(q->nr_pages);
+
+    (void)fd, (void)reply, (void)fd_out;
+    if (!range_within(s->table_pages, more, TABLE_PAGES_MAX(s->scope.max_shared_pages + OWN_PAGES_MAX)))
+        return -EDQUOT;
+    if (xc_get_paging_mempool_size(s->xch, s->scope.domid, &size) != 0 ||
+        xc_set_paging_mempool_size(s->xch, s->scope.domid, size + more * GUEST_PAGE_SIZE) != 0)
+        return -errno;
+    s->table_pages += more;
+    return 0;
+}
+
+static int limit_change(struct server *s, int64_t nr_pages)
+{
+    struct domain_info info;
+    int rc = domain_info_get(s->xch, s->scope.domid, &info);
+    int64_t kib = nr_pages * 4;
+
+    if (rc < 0)
+        return rc;
+    if (kib < 0 && (uint64_t)-kib > info.max_memkb)
+        return -EINVAL;
+    if (xc_domain_setmaxmem(s->xch, s->scope.domid, info.max_memkb + (uint64_t)kib) < 0)
+        return -errno;
+    s->own_pages += nr_pages;
+    return 0;
+}
+
+static int op_limit_raise(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    if (s->own_pages > (int64_t)OWN_PAGES_MAX - (int64_t)MIN(q->nr_pages, OWN_PAGES_MAX) ||
+        q->nr_pages > OWN_PAGES_MAX)
+        return -EDQUOT;
+    return limit_change(s, (int64_t)q->nr_pages);
+}
+
+static int op_limit_lower(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    return q->nr_pages > OWN_PAGES_MAX ? -EDQUOT : limit_change(s, -(int64_t)q->nr_pages);
+}
+
+/* Whether the guest has nothing at any of nr_pages, at most PRIVILEGED_BATCH: 0, or -EEXIST. What is put over
+ * its memory would hide that for good. */
+static int nothing_there(struct server *s, uint64_t gfn, uint64_t nr_pages)
+{
+    struct xen_domctl ctl = {.cmd = XEN_DOMCTL_getpageframeinfo3,
+                             .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+                             .domain = s->scope.domid};
+    DECLARE_HYPERCALL_BUFFER(xen_pfn_t, types);
+    int rc = 0;
+
+    if (nr_pages == 0)
+        return 0;
+    types = xc_hypercall_buffer_alloc(s->xch, types, nr_pages * sizeof(*types));
+    if (!types)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < nr_pages; i++)
+        types[i] = gfn + i;
+    ctl.u.getpageframeinfo3.num = nr_pages;
+    set_xen_guest_handle(ctl.u.getpageframeinfo3.array, types);
+    if (xc_domctl(s->xch, &ctl) < 0)
+        rc = -errno;
+    for (uint64_t i = 0; rc == 0 && i < nr_pages; i++)
+        if ((types[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) != XEN_DOMCTL_PFINFO_XTAB)
+            rc = -EEXIST;
+    xc_hypercall_buffer_free(s->xch, types);
+    return rc;
+}
+
+static int op_own_populate(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    xen_pfn_t gfns[PRIVILEGED_BATCH];
+    int rc = nothing_there(s, q->gfn, q->nr_pages);
+
+    (void)fd, (void)reply, (void)fd_out;
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < q->nr_pages; i++)
+        gfns[i] = q->gfn + i;
+    if (xc_domain_populate_physmap_exact(s->xch, s->scope.domid, q->nr_pages, 0, 0, gfns) < 0)
+        return errno == EBUSY || errno == 0 ? -ENOMEM : -errno;
+    return 0;
+}
+
+static int op_own_remove(struct server *s, const struct privileged_request *q, int fd,
+                         struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    for (uint64_t i = 0; i < q->nr_pages; i++) {
+        xen_pfn_t page = q->gfn + i;
+
+        if (xc_domain_decrease_reservation(s->xch, s->scope.domid, 1, 0, &page) < 0 && errno == ESRCH)
+            return -ESRCH;
+    }
+    return 0;
+}
+
+/* ---- the holder -------------------------------------------------------------------------------------- */
+
+static void shared_remove(struct server *s, uint64_t gfn, uint64_t nr_pages)
+{
+    for (uint64_t i = 0; i < nr_pages; i++)
+        if (xc_domain_remove_from_physmap(s->xch, s->scope.domid, gfn + i) < 0 && errno == ESRCH)
+            return;
+}
+
+static bool holder_has(const struct server *s, uint64_t page, uint64_t nr_pages)
+{
+    return s->holder && range_within(page, nr_pages, s->holder_pages);
+}
+
+static int op_shared_place(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    xen_ulong_t from[PRIVILEGED_BATCH];
+    xen_pfn_t to[PRIVILEGED_BATCH];
+    int errors[PRIVILEGED_BATCH] = {0}, rc;
+    unsigned n = (unsigned)q->nr_pages, done;
+
+    (void)fd, (void)fd_out;
+    if (!holder_has(s, q->page, q->nr_pages) || !holder_exists(s->holder))
+        return -EINVAL;
+    rc = nothing_there(s, q->gfn, n);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < n; i++) {
+        from[i] = HOLDER_FIRST_GFN + q->page + i;
+        to[i] = q->gfn + i;
+    }
+    if (xc_domain_add_to_physmap_batch(s->xch, s->scope.domid, holder_domid(s->holder),
+                                       XENMAPSPACE_gmfn_foreign, n, from, to, errors) != 0)
+        rc = -errno;
+    for (done = 0; done < n && errors[done] == 0 && rc == 0; done++)
+        continue;
+    if (done < n && rc == 0) {
+        rc = errors[done];
+        /* The call goes on behind an error. */
+        for (unsigned i = done + 1; i < n; i++)
+            if (errors[i] == 0)
+                shared_remove(s, q->gfn + i, 1);
+    } else if (rc < 0) {
+        shared_remove(s, q->gfn, n);
+    }
+    reply->value = done;
+    return rc;
+}
+
+static int op_shared_remove(struct server *s, const struct privileged_request *q, int fd,
+                            struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    shared_remove(s, q->gfn, q->nr_pages);
+    return 0;
+}
+
+static int op_holder_init(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    int rc;
+
+    (void)fd, (void)fd_out;
+    if (s->holder)
+        return -EBUSY;
+    if (q->nr_pages > s->scope.max_shared_pages)
+        return -EDQUOT;
+    rc = holder_new(&s->holder, s->xch, s->fmem, s->scope.domid, s->scope.uuid, s->scope.name, q->nr_pages);
+    if (rc < 0)
+        return rc;
+    s->holder_pages = q->nr_pages;
+    reply->value = holder_exists(s->holder);
+    return 0;
+}
+
+static int op_holder_open(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    int rc = s->holder ? holder_ensure(s->holder) : -EINVAL;
+    domid_t domid;
+
+    (void)q, (void)fd;
+    if (rc < 0)
+        return rc;
+    domid = holder_domid(s->holder);
+    *fd_out = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+    if (*fd_out < 0)
+        return -errno;
+    if (ioctl(*fd_out, IOCTL_PRIVCMD_RESTRICT, &domid) != 0) {
+        rc = -errno;
+        close(*fd_out);
+        *fd_out = -1;
+        return rc;
+    }
+    reply->value = domid;
+    return 0;
+}
+
+static int op_holder_populate(struct server *s, const struct privileged_request *q, int fd,
+                              struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    return holder_has(s, q->page, q->nr_pages) ? holder_populate(s->holder, q->page, q->nr_pages) : -EINVAL;
+}
+
+static int op_holder_release(struct server *s, const struct privileged_request *q, int fd,
+                             struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    if (!holder_has(s, q->page, q->nr_pages))
+        return -EINVAL;
+    holder_release(s->holder, q->page, q->nr_pages);
+    return 0;
+}
+
+static int op_holder_release_all(struct server *s, const struct privileged_request *q, int fd,
+                                 struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    if (!s->holder)
+        return -EINVAL;
+    holder_release_all(s->holder);
+    return 0;
+}
+
+/* ---- device memory ----------------------------------------------------------------------------------- */
+
+/* Whether Xen's own map of the machine has ordinary memory there. No reference would keep it from being used
+ * for something else. */
+static bool is_ordinary(struct server *s, uint64_t frame, uint64_t nr_pages)
+{
+    uint64_t addr = frame << GUEST_PAGE_SHIFT, len = nr_pages << GUEST_PAGE_SHIFT;
+    struct e820entry map[E820MAX];
+    int n = xc_get_machine_memory_map(s->xch, map, ARRAY_SIZE(map));
+
+    if (n <= 0 || n == ARRAY_SIZE(map))
+        return true;
+    for (int i = 0; i < n; i++)
+        if (map[i].type == E820_RAM && addr < map[i].addr + map[i].size && map[i].addr < addr + len)
+            return true;
+    return false;
+}
+
+/* Which frames is never the asker's word: the file says it. */
+static int op_device_find(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    uint64_t addr;
+    int rc;
+
+    (void)fd_out;
+    if (fd < 0 || q->page > GFN_MAX)
+        return -EINVAL;
+    rc = device_memory_find(fd, q->page << GUEST_PAGE_SHIFT, q->nr_pages << GUEST_PAGE_SHIFT, &addr);
+    if (rc < 0)
+        return rc;
+    reply->value = addr >> GUEST_PAGE_SHIFT;
+    return is_ordinary(s, reply->value, q->nr_pages) ? -EPERM : 0;
+}
+
+static int op_device_map(struct server *s, const struct privileged_request *q, int fd,
+                         struct privileged_reply *reply, int *fd_out)
+{
+    int rc = op_device_find(s, q, fd, reply, fd_out);
+
+    if (rc < 0)
+        return rc;
+    if (xc_domain_iomem_permission(s->xch, s->scope.domid, reply->value, q->nr_pages, 1) < 0)
+        return -errno;
+    if (xc_domain_memory_mapping(s->xch, s->scope.domid, q->gfn, reply->value, q->nr_pages,
+                                 DPCI_ADD_MAPPING) < 0) {
+        rc = -errno;
+        xc_domain_iomem_permission(s->xch, s->scope.domid, reply->value, q->nr_pages, 0);
+    }
+    return rc;
+}
+
+static int device_remove(struct server *s, const struct privileged_request *q)
+{
+    int rc =
+        xc_domain_memory_mapping(s->xch, s->scope.domid, q->gfn, q->page, q->nr_pages, DPCI_REMOVE_MAPPING);
+
+    return rc < 0 ? -errno : 0;
+}
+
+static int op_device_unmap(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    int rc;
+
+    (void)fd, (void)reply, (void)fd_out;
+    if (q->page > GFN_MAX)
+        return -EINVAL;
+    rc = device_remove(s, q);
+    /* Another mapping of these frames has ended, and the permission with it, without which Xen takes none
+     * away. */
+    if (rc == -EPERM && !is_ordinary(s, q->page, q->nr_pages) &&
+        xc_domain_iomem_permission(s->xch, s->scope.domid, q->page, q->nr_pages, 1) == 0)
+        rc = device_remove(s, q);
+    xc_domain_iomem_permission(s->xch, s->scope.domid, q->page, q->nr_pages, 0);
+    return rc;
+}
+
+/* ---- this host ----------------------------------------------------------------------------------------- */
+
+static int op_process_start(struct server *s, const struct privileged_request *q, int fd,
+                            struct privileged_reply *reply, int *fd_out)
+{
+    pid_t pid = fd >= 0 ? process_of_peer(fd) : 0;
+
+    (void)s, (void)q, (void)fd_out;
+    if (pid == 0)
+        return -EINVAL;
+    reply->value = process_start_time(pid);
+    return reply->value != 0 ? 0 : -ESRCH;
+}
+
+static int op_process_name(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    pid_t pid = fd >= 0 ? process_of_peer(fd) : 0;
+
+    (void)s, (void)q, (void)fd_out;
+    if (pid == 0)
+        return -EINVAL;
+    return process_command(pid, reply->text, sizeof(reply->text)) ? 0 : -ESRCH;
+}
+
+static int op_file_name(struct server *s, const struct privileged_request *q, int fd,
+                        struct privileged_reply *reply, int *fd_out)
+{
+    (void)s, (void)q, (void)fd_out;
+    return fd >= 0 && host_own_file_name(fd, reply->text, PRIVILEGED_NAME_LEN) ? 0 : -EBADF;
+}
+
+static int op_files_remove(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    for (unsigned i = 0; i < s->scope.nr_files && i < q->nr_pages; i++)
+        unlink(s->scope.files[i]);
+    return 0;
+}
+
+/* ---- back-ends --------------------------------------------------------------------------------------- */
+
+/* The text of a device that the guest may have, by its socket in a request. */
+static const char *device_of(struct server *s, const struct privileged_request *q)
+{
+    return memchr(q->text, '\0', sizeof(q->text)) ? device_grants_find(s->grants, q->text) : NULL;
+}
+
+static int op_socket_known(struct server *s, const struct privileged_request *q, int fd,
+                           struct privileged_reply *reply, int *fd_out)
+{
+    (void)fd, (void)reply, (void)fd_out;
+    return device_of(s, q) ? 0 : -EPERM;
+}
+
+static int op_socket_connect(struct server *s, const struct privileged_request *q, int fd,
+                             struct privileged_reply *reply, int *fd_out)
+{
+    int rc;
+
+    (void)fd, (void)reply;
+    if (!device_of(s, q))
+        return -EPERM;
+    rc = vhost_user_socket_connect(q->text);
+    if (rc < 0)
+        return rc;
+    *fd_out = rc;
+    return 0;
+}
+
+static int op_list_begin(struct server *s, const struct privileged_request *q, int fd,
+                         struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    s->nr_listed = 0;
+    return 0;
+}
+
+static int op_list_device(struct server *s, const struct privileged_request *q, int fd,
+                          struct privileged_reply *reply, int *fd_out)
+{
+    bool good = memchr(q->text, '\0', sizeof(q->text)) != NULL;
+    const char *text = good ? device_grants_find_text(s->grants, q->text) : NULL;
+
+    (void)fd, (void)reply, (void)fd_out;
+    if (!text)
+        return -EPERM;
+    if (s->nr_listed == ARRAY_SIZE(s->listed))
+        return -ENOSPC;
+    s->listed[s->nr_listed++] = text;
+    return 0;
+}
+
+static int op_list_end(struct server *s, const struct privileged_request *q, int fd,
+                       struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    return devices_list_update(s->scope.list_path, s->listed, s->nr_listed);
+}
+
+static int server_grant(struct privileged *p, const char *text)
+{
+    return device_grants_add_kept(container_of(p, struct server, base)->grants, text);
+}
+
+/* ---- the server ---------------------------------------------------------------------------------------- */
+
+static const struct {
+    op_fn *fn;
+    bool takes_gfns; /* [gfn, gfn + nr_pages) is looked at */
+    uint64_t most;   /* of nr_pages */
+} ops[PRIVILEGED_NR_OPS] = {
+    [PRIVILEGED_PAUSE] = {op_pause, false, 0},
+    [PRIVILEGED_UNPAUSE] = {op_unpause, false, 0},
+    [PRIVILEGED_TABLES_GROW] = {op_tables_grow, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_LIMIT_RAISE] = {op_limit_raise, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_LIMIT_LOWER] = {op_limit_lower, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_OWN_POPULATE] = {op_own_populate, true, PRIVILEGED_BATCH},
+    [PRIVILEGED_OWN_REMOVE] = {op_own_remove, true, PRIVILEGED_RUN},
+    [PRIVILEGED_SHARED_PLACE] = {op_shared_place, true, PRIVILEGED_BATCH},
+    [PRIVILEGED_SHARED_REMOVE] = {op_shared_remove, true, PRIVILEGED_RUN},
+    [PRIVILEGED_HOLDER_INIT] = {op_holder_init, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_HOLDER_OPEN] = {op_holder_open, false, 0},
+    [PRIVILEGED_HOLDER_POPULATE] = {op_holder_populate, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_HOLDER_RELEASE] = {op_holder_release, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_HOLDER_RELEASE_ALL] = {op_holder_release_all, false, 0},
+    [PRIVILEGED_DEVICE_FIND] = {op_device_find, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_DEVICE_MAP] = {op_device_map, true, COUNT_PAGES_MAX},
+    [PRIVILEGED_DEVICE_UNMAP] = {op_device_unmap, true, PRIVILEGED_RUN},
+    [PRIVILEGED_PROCESS_START] = {op_process_start, false, 0},
+    [PRIVILEGED_PROCESS_NAME] = {op_process_name, false, 0},
+    [PRIVILEGED_FILE_NAME] = {op_file_name, false, 0},
+    [PRIVILEGED_FILES_REMOVE] = {op_files_remove, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_SOCKET_KNOWN] = {op_socket_known, false, 0},
+    [PRIVILEGED_SOCKET_CONNECT] = {op_socket_connect, false, 0},
+    [PRIVILEGED_LIST_BEGIN] = {op_list_begin, false, 0},
+    [PRIVILEGED_LIST_DEVICE] = {op_list_device, false, 0},
+    [PRIVILEGED_LIST_END] = {op_list_end, false, 0},
+};
+
+static void server_call(struct privileged *p, const struct privileged_request *q, int fd,
+                        struct privileged_reply *reply, int *fd_out)
+{
+    struct server *s = container_of(p, struct server, base);
+
+    memset(reply, 0, sizeof(*reply));
+    *fd_out = -1;
+    if (q->op >= PRIVILEGED_NR_OPS || !ops[q->op].fn)
+        reply->rc = -ENOSYS;
+    else if (q->nr_pages > ops[q->op].most ||
+             (ops[q->op].takes_gfns && !range_within(q->gfn, q->nr_pages, GFN_MAX)))
+        reply->rc = -EINVAL;
+    else
+        reply->rc = ops[q->op].fn(s, q, fd, reply, fd_out);
+}
+
+static void server_free(struct privileged *p)
+{
+    struct server *s = container_of(p, struct server, base);
+
+    holder_free(s->holder);
+    device_grants_free(s->grants);
+    if (s->fmem)
+        xenforeignmemory_close(s->fmem);
+    if (s->xch)
+        xc_interface_close(s->xch);
+    free(s);
+}
+
+int privileged_server_new(struct privileged **out, const struct privileged_scope *scope)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    int rc;
+
+    if (!s)
+        return -ENOMEM;
+    s->base = (struct privileged){server_call, server_grant, server_free};
+    s->scope = *scope;
+    rc = device_grants_new(&s->grants, scope->grants_path, scope->uuid);
+    for (unsigned i = 0; rc == 0 && i < scope->nr_devices; i++)
+        rc = device_grants_add(s->grants, scope->devices[i]);
+    if (rc < 0) {
+        server_free(&s->base);
+        return rc;
+    }
+    s->pauses = 1; /* that in which the guest is attached to */
+    s->xch = xc_interface_open(xen_logger(), xen_logger(), 0);
+    if (s->xch)
+        s->fmem = xenforeignmemory_open(xen_logger(), 0);
+    if (!s->fmem) {
+        rc = -errno;
+        server_free(&s->base);
+        return rc;
+    }
+    *out = &s->base;
+    return 0;
+}
