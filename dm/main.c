@@ -78,32 +78,6 @@ static void tell_ready(struct program *p)
 
 /* ---- events ------------------------------------------------------------------------------------------- */
 
-static void on_signal(struct ev_loop *loop, ev_signal *signal, int revents)
-{
-    struct program *p = signal->data;
-
-    (void)revents;
-    log_info("ending on signal %d", signal->signum);
-    p->ended = true;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void catch_signal(struct program *p, ev_signal *watcher, int signum)
-{
-    ev_signal_init(watcher, on_signal, signum);
-    watcher->data = p;
-    ev_signal_start(p->loop, watcher);
-}
-
-/* Before anything is done to the guest: what is half done is noted in the saved state alone, and nobody might
- * come to undo it. They are answered by the loop. (They cannot just be blocked, as starting the broker
- * unblocks them; and before this they end us while we wait for a guest.) */
-static void catch_signals(struct program *p)
-{
-    catch_signal(p, &p->sigterm, SIGTERM);
-    catch_signal(p, &p->sigint, SIGINT);
-}
-
 static void on_devices_ready(void *ctx)
 {
     struct program *p = ctx;
@@ -137,6 +111,32 @@ static bool going_on(const struct program *p)
 /* ---- the stages ------------------------------------------------------------------------------------ */
 
 #ifdef WITH_XEN
+static void on_signal(struct ev_loop *loop, ev_signal *signal, int revents)
+{
+    struct program *p = signal->data;
+
+    (void)revents;
+    log_info("ending on signal %d", signal->signum);
+    p->ended = true;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void catch_signal(struct program *p, ev_signal *watcher, int signum)
+{
+    ev_signal_init(watcher, on_signal, signum);
+    watcher->data = p;
+    ev_signal_start(p->loop, watcher);
+}
+
+/* Before anything is done to the guest: what is half done is noted in the saved state alone, and nobody might
+ * come to undo it. They are answered by the loop. (They cannot just be blocked, as starting the broker
+ * unblocks them; and before this they end us while we wait for a guest.) */
+static void catch_signals(struct program *p)
+{
+    catch_signal(p, &p->sigterm, SIGTERM);
+    catch_signal(p, &p->sigint, SIGINT);
+}
+
 /* The guest's saved state, which also keeps a second vhost-dm away from it. */
 static bool state_open(struct program *p, const struct xen_domain *domain)
 {
