@@ -52,6 +52,7 @@ struct program {
     bool served;             /* the guest was let run with all its devices */
     bool failed;             /* and has been logged */
     bool ended;              /* by a signal */
+    bool state_stays;        /* of a guest that was served before, and that we could not attach to */
     ev_signal sigterm, sigint;
 };
 
@@ -137,8 +138,8 @@ static void catch_signals(struct program *p)
     catch_signal(p, &p->sigint, SIGINT);
 }
 
-/* The guest's saved state, which also keeps a second vhost-dm away from it. */
-static bool state_open(struct program *p, const struct xen_domain *domain)
+/* The guest's saved state, which also keeps a second vhost-dm away. *successor: a first one left it. */
+static bool state_open(struct program *p, const struct xen_domain *domain, bool *successor)
 {
     int holder = 0, rc;
 
@@ -150,6 +151,7 @@ static bool state_open(struct program *p, const struct xen_domain *domain)
         }
         p->files[i] = p->paths[i];
     }
+    *successor = saved_state_there(p->paths[FILE_STATE], domain->uuid);
     rc = saved_state_open(&p->saved, p->paths[FILE_STATE], domain->uuid, &holder);
     if (rc == -EBUSY)
         log_error(
@@ -177,6 +179,7 @@ static bool attach(struct program *p)
     };
     struct xen_domain domain;
     char why[256];
+    bool successor;
     int rc;
 
     rc = xen_domain_find(p->options.domain, p->options.wait, &domain, why, sizeof(why));
@@ -185,7 +188,7 @@ static bool attach(struct program *p)
         return false;
     }
     catch_signals(p);
-    if (!state_open(p, &domain)) {
+    if (!state_open(p, &domain, &successor)) {
         xen_domain_release(&domain);
         return false;
     }
@@ -193,6 +196,7 @@ static bool attach(struct program *p)
     rc = xen_hypervisor_attach(&p->hv, &domain, p->saved, &how, why, sizeof(why));
     if (rc != 0)
         log_error("dom %u (%s): %s", domain.domid, domain.name, why);
+    p->state_stays = rc != 0 && rc != -ENOENT && successor;
     return rc == 0;
 }
 #else
@@ -305,7 +309,7 @@ static bool serve(struct program *p)
 static void take_down(struct program *p)
 {
     bool confined = p->options.confined && p->hv != NULL && p->hv->ops->files_remove != NULL;
-    bool leave = false, gone = p->guest_made && p->guest.gone;
+    bool leave = p->state_stays, gone = p->guest_made && p->guest.gone;
 
     control_free(p->control);
     devices_free(p->devices);
