@@ -1,9 +1,10 @@
-# Guests: hvm pvh
+# Guests: pvh
+# Guests by name only: hvm
 # vhost-dmctl and a running guest: what it shows grows while a disk is used; a second disk is added, used, survives
 # a kill of vhost-dm, and is removed, in order and by force; the first one goes on all the time.
 . cases/lib.sh
 disk_make one 32
-disk_make two 16
+disk_make two 4
 backend_start one
 guest_script <<'GUEST'
 disk_wait vda 30
@@ -14,15 +15,15 @@ slot() { readlink -f /sys/block/vdb/device/.. | sed 's|/virtio[0-9]*$||; s|.*/||
 second() { # second SEED: finds the second disk, fills it, reads it
     echo 1 >/sys/bus/pci/rescan
     disk_wait vdb 60
-    disktool stream $((16 << 20)) "$1" | dd of=/dev/vdb bs=64k 2>/dev/null
+    disktool stream $((4 << 20)) "$1" | dd of=/dev/vdb bs=64k 2>/dev/null
     drop_caches
-    disktool stream $((16 << 20)) "$1" | cmp - /dev/vdb || fail "second disk: other contents"
+    disktool stream $((4 << 20)) "$1" | cmp - /dev/vdb || fail "second disk: other contents"
     echo "GUEST-SECOND $(slot)"
 }
 told 600; second 3
 told 600                    # vhost-dm has been killed and started again
 drop_caches
-disktool stream $((16 << 20)) 3 | cmp - /dev/vdb || fail "second disk, after vhost-dm was killed: other contents"
+disktool stream $((4 << 20)) 3 | cmp - /dev/vdb || fail "second disk, after vhost-dm was killed: other contents"
 echo "GUEST-AGAIN"
 told 600
 echo 1 >"/sys/bus/pci/devices/$(slot)/remove"
@@ -115,7 +116,7 @@ guest_tell remove
 guest_says '^GUEST-REMOVED' 60 >/dev/null
 ctl remove "$GUEST" blk1
 [ "$(names)" = "blk0 " ] && [ "$(sed 1d "$STATE/$domid.devices")" = "$(blk one)" ] || fail "after the removal: $(names)"
-disktool stream $((16 << 20)) 3 | cmp - "$T/two.img" || fail "second disk: other contents on the back-end's side"
+disktool stream $((4 << 20)) 3 | cmp - "$T/two.img" || fail "second disk: other contents on the back-end's side"
 guest_progress 60
 backend_alive two || { wait "${backend_pid[two]}" || true; backend_start two; }
 ctl add "$GUEST" "$(blk two)" | grep -q '^blk1 is at ' || fail "not added again"

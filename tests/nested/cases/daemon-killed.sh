@@ -1,5 +1,5 @@
-# Guests: hvm
-# Guests by name only: pvh
+# Guests: pvh
+# Guests by name only: hvm
 # vhost-dmd is killed and started again, is ended and started again, and vhost-dm is killed, all under load: the
 # guest sees a pause at most, and no write is lost. A back-end that is killed is started again. Killed while a
 # guest is held, vhost-dmd goes on where it was. A guest that ends while there is no vhost-dmd leaves nothing.

@@ -1,4 +1,5 @@
-# Guests: hvm pvh
+# Guests: pvh
+# Guests by name only: hvm
 # Devices that only a configuration file names; a virtio disk in xl.cfg, with the back-end that vhost-dmd.conf says;
 # a back-end that somebody else starts. What is wrong is said with file and line, and the guest runs without, or is
 # kept until that is mended. A guest without devices is let alone.
