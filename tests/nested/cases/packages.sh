@@ -8,7 +8,7 @@
 . cases/systemd.sh
 unset LD_LIBRARY_PATH
 PATH=${PATH#"$JOB/bin:"}
-trap 'status=$?; [ $status = 0 ] || show "$T/systemd.log"; systemd_end; (exit $status); xl_case_exit' EXIT
+trap 'status=$?; [ $status = 0 ] || show "$T/systemd.log"; systemd_end; xl_case_exit $status' EXIT
 ! command -v vhost-dm || fail "there is a vhost-dm already"
 snapshot() { find /etc /lib /usr /var/lib/dpkg/info -xdev | sort; }
 snapshot >"$T/before"
@@ -116,8 +116,10 @@ sed -E -e 's|^memory =.*|memory = 256|; s|^vcpus =.*|vcpus = 1|' -e 's|^kernel =
     -e "s|^ramdisk =.*|ramdisk = \"$T/guest.cpio\"|; s|^cmdline =.*|cmdline = \"$GUEST_CMDLINE\"|" \
     /usr/share/vhost-dm/examples/xl-wrapper.cfg >"$T/guest.cfg"
 printf '%s\n' 'tsc_mode = "native"' 'vga = "none"' 'nographic = 1' 'vnc = 0' 'serial = "none"' >>"$T/guest.cfg"
-xl create -q "$T/guest.cfg" >"$T/create.log" 2>&1 || fail "xl create: $(tail -n 3 "$T/create.log"; cat "/var/log/xen/qemu-dm-$GUEST.log")"
+beside_systemd xl create -q "$T/guest.cfg" >"$T/create.log" 2>&1 || fail "xl create: $(tail -n 3 "$T/create.log"; cat "/var/log/xen/qemu-dm-$GUEST.log")"
 guest_says '^GUEST-MOUNTED' 200 >/dev/null
+kept() { dm_says "dom [0-9]+ \($GUEST\): its vhost-dm .*started by another program, is kept running"; }
+until_true 30 'vhost-dmd to look after the guest' kept
 before=$(daemon_pid) said=$(dmd_said_times '^vhost-dmd: ready$')
 systemctl restart vhost-dmd
 until_true 60 'another vhost-dmd' is_another "$before" "$said"

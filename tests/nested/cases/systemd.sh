@@ -4,7 +4,10 @@
 # else that it sees, folders, sockets, Xen, is dom0's. Sourced after lib.sh.
 systemd_pid=''
 # (It takes no orders from processes that have no number in its namespace.)
-systemctl() { nsenter -t "$(pgrep -P "$systemd_pid")" -m -p -- systemctl "$@"; }
+systemctl() { beside_systemd systemctl "$@"; }
+# beside_systemd COMMAND...: in systemd's namespaces, so that its units see the processes that come of it, as they do
+# see all on another dom0.
+beside_systemd() { nsenter -t "$(pgrep -P "$systemd_pid")" -m -p -- "$@"; }
 systemd_start() { # systemd_start UNIT...: as the packages have them, and what they want of messages in $T/dm.log
     local units=$T/units unit
     mkdir -p "$units/multi-user.target.wants"

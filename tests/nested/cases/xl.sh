@@ -64,8 +64,8 @@ nothing_is_left() { # nothing_is_left SECONDS
         sleep 0.2
     done
 }
-xl_case_exit() {
-    local status=$?
+xl_case_exit() { # xl_case_exit [STATUS]
+    local status=${1:-$?}
     [ -z "$dmd_pid" ] || kill "$dmd_pid" 2>/dev/null || true
     rm -rf "$CONF" "$STATE/vhost-dmd.lock"
     case_exit "$status"
