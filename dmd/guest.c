@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -142,22 +141,13 @@ static struct guest *predecessor(const struct guest *guest)
     return NULL;
 }
 
-static void folder_make(struct guest *guest)
-{
-    char path[RECORD_PATH_LEN];
-
-    snprintf(path, sizeof(path), "%s/%s", state_dir(guest), guest->name);
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        log_warning("%s: %s: %s", guest->label, path, strerror(errno));
-}
-
 static void start(struct guest *guest)
 {
     int rc;
 
     guest->state = GUEST_STARTING;
     limit_set(guest, guest->plan.settings.start_timeout + READY_GRACE);
-    folder_make(guest);
+    guest_folder_make(guest);
     rc = record_devices_write(state_dir(guest), guest->domain.domid, guest->domain.uuid, &guest->plan);
     if (rc != 0)
         log_error("%s: %s/%u.devices: %s", guest->label, state_dir(guest), guest->domain.domid,
@@ -346,21 +336,6 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int revents)
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
-static void folder_remove(struct guest *guest)
-{
-    char path[RECORD_PATH_LEN];
-    size_t len = (size_t)snprintf(path, sizeof(path), "%s/%s/", state_dir(guest), guest->name);
-
-    if (guest->name[0] == '\0' || predecessor(guest) != NULL)
-        return;
-    /* Of sockets only those there: others are not ours. */
-    for (size_t i = 0; i < guest->plan.nr_devices; i++)
-        if (guest->plan.devices[i].back_end.n > 0 && strncmp(guest->plan.devices[i].socket, path, len) == 0)
-            unlink(guest->plan.devices[i].socket);
-    path[len - 1] = '\0';
-    rmdir(path); /* stays if somebody else uses it */
-}
-
 static void successors_start(struct guest *ended)
 {
     struct guest *guest, *next;
@@ -374,7 +349,8 @@ static void successors_start(struct guest *ended)
 void guest_processes_gone(struct guest *guest)
 {
     limit_set(guest, 0.);
-    folder_remove(guest);
+    if (predecessor(guest) == NULL)
+        guest_folder_remove(guest);
     if (guest->state == GUEST_FAILED)
         /* It lives: that it is held must not be forgotten, nor what vhost-dm knows of it. */
         record_remove_begun(state_dir(guest), guest->domain.domid);

@@ -3,8 +3,8 @@
  * guest.h - one guest, from its creation by xl to its end: held paused, its devices found out, its processes
  * started, let run, its processes kept running, taken down. Owned by daemon.c, which tells it what happens.
  *
- * Four files: guest.c is its life, guest_process.c its processes, guest_nodes.c its nodes in xenstore,
- * guest_plan.c which devices it gets.
+ * Five files: guest.c is its life, guest_process.c its processes, guest_nodes.c its nodes in xenstore,
+ * guest_plan.c which devices it gets, guest_folder.c where its sockets are.
  */
 #ifndef VHOST_DM_DMD_GUEST_H
 #define VHOST_DM_DMD_GUEST_H
@@ -83,6 +83,12 @@ void guest_retry(struct guest *guest);
 /* Makes the plan of its devices anew. 0; or a negative errno and why, with file and line if it is a file's.
  * To be cleared in any case. */
 int guest_plan_read(struct guest *guest, struct plan *plan, char *why, size_t why_len);
+
+/* ---- guest_folder.c ------------------------------------------------------------------------- */
+
+void guest_folder_make(struct guest *guest);
+/* With what its back-ends have left there; somebody else's files, and then the folder, stay. */
+void guest_folder_remove(struct guest *guest);
 
 /* ---- guest_nodes.c -------------------------------------------------------------------------- */
 

@@ -19,7 +19,7 @@ libdmd_la_LIBADD = libdevices.la libdm.la libcommon.la $(INIH_LIBS) $(JSONC_LIBS
 
 sbin_PROGRAMS += vhost-dmd
 vhost_dmd_SOURCES = dmd/main.c dmd/child.c dmd/child.h dmd/daemon.c dmd/daemon.h dmd/guest.c dmd/guest.h \
-	dmd/guest_nodes.c dmd/guest_plan.c dmd/guest_process.c
+	dmd/guest_folder.c dmd/guest_nodes.c dmd/guest_plan.c dmd/guest_process.c
 vhost_dmd_CPPFLAGS = $(AM_CPPFLAGS) $(DMD_DEFINES)
 vhost_dmd_LDADD = libdmd.la libxenhv.la libcommon.la $(EV_LIBS) $(XEN_LIBS)
 

@@ -223,7 +223,8 @@ tests_unit_test_dmd_record_LDADD = libdmd.la libxenhv.la libcommon.la $(CHECK_LI
 # The guests of vhost-dmd, with a toolstack of the test's own.
 check_PROGRAMS += tests/unit/test_dmd_guest
 TESTS += tests/unit/test_dmd_guest
-tests_unit_test_dmd_guest_SOURCES = tests/unit/test_dmd_guest.c dmd/child.c dmd/guest.c dmd/guest_nodes.c \
+tests_unit_test_dmd_guest_SOURCES = tests/unit/test_dmd_guest.c dmd/child.c dmd/guest.c \
+	dmd/guest_folder.c dmd/guest_nodes.c \
 	dmd/guest_plan.c dmd/guest_process.c $(UNIT_SOURCES)
 tests_unit_test_dmd_guest_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_dmd_guest_LDADD = libdmd.la libxenhv.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)

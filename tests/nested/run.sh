@@ -13,7 +13,7 @@ usage: run.sh [options] DIR
   dom0 has crashed).
   --dom0 pv|pvh     kind of dom0 (pv)
   --mem SIZE        memory of the machine (4G), of which dom0 has 2G
-  --smp N           its CPUs (2), of which dom0 has 1 virtual one
+  --smp N           its CPUs (1); dom0 has 1 virtual one
   --timeout SECONDS for the whole run (600)
   --out DIR         where out/, job.log and console.log go (CACHE/last)
   --snapshot NAME   a snapshot of its own, made after DIR/presnap.sh has run in dom0 (it is given DIR/presnap.sh
@@ -27,7 +27,7 @@ usage: run.sh [options] DIR
   or a newer one of the build root, less a fault that mend-qemu.py tells of)
 USAGE
 }
-dom0=pv mem=4G smp=2 timeout=600 out='' name='' cold='' xen_args='' linux_args='' verbose=''
+dom0=pv mem=4G smp=1 timeout=600 out='' name='' cold='' xen_args='' linux_args='' verbose=''
 while [ $# -gt 0 ]; do
     case $1 in
     --dom0|--mem|--smp|--timeout|--out|--snapshot|--cache|--xen|--linux) [ $# -ge 2 ] || die "$1 needs a value";;

@@ -23,7 +23,7 @@ leftovers() { # says what is left after a case, and ends it
     for p in $(pgrep -x 'vhost-dmd?'); do found+=" vhost-dm (process $p)"; kill -KILL "$p"; done
     for p in $(pgrep -x 'qemu-storage-da|vhost-user-pmem|vhost-dm-keeper|vhost-dm-broker|virtiofsd|passt.*|vhost-device-vs'); do found+=" $(cat "/proc/$p/comm") (process $p)"; kill -KILL "$p"; done
     # What xl.sh puts where an installation has it.
-    [ ! -L /usr/sbin/vhost-dm ] || rm -rf /usr/sbin/vhost-dm /usr/share/vhost-dm /usr/libexec/vhost-dm /etc/vhost-dm
+    [ ! -L /usr/sbin/vhost-dm ] || rm -rf /usr/sbin/vhost-dm /usr/share/vhost-dm /usr/libexec/vhost-dm /usr/lib/libvhost-dm-shm.so.0 /etc/vhost-dm
     for d in $(domains); do found+=" domain $d"; xl destroy "$d" >/dev/null 2>&1; done
     if [ -n "$(ls -A /run/vhost-dm 2>/dev/null)" ]; then found+=" $(ls /run/vhost-dm/*)"; rm -rf /run/vhost-dm; fi
     [ -z "$found" ] || echo "FAILED: left behind:$found"

@@ -13,6 +13,7 @@ dmd_install() {
     ln -sf "$JOB/bin/vhost-dm" /usr/sbin/vhost-dm
     mkdir -p /usr/libexec/vhost-dm
     ln -sf "$JOB/bin/vhost-user-pmem" /usr/libexec/vhost-dm/vhost-user-pmem
+    ln -sf "$JOB/lib/libvhost-dm-shm.so.0" /usr/lib/
     # Nothing of a case's shell; its folder goes away.
     export -n LD_LIBRARY_PATH
     cat >"$CONF/vhost-dmd.conf" <<SETTINGS
