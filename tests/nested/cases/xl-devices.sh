@@ -19,7 +19,7 @@ ip link set lo up
 guest_conf <<FILE
 [fs0]
 tag=home
-back-end=virtiofsd dir=$T/share sandbox=none
+back-end=virtiofsd dir=$T/share
 
 [net0]
 mac=02:12:34:56:78:9a
