@@ -92,7 +92,7 @@ linux_line+=" memmap=16M!0xfd000000 memmap=32M!1G $linux_args"    # (see the dev
 virtio=disable-legacy=on,iommu_platform=on
 # shellcheck disable=SC2054 # the commas are QEMU's
 machine=(
-    -machine q35 -accel tcg,thread=multi -cpu EPYC,-monitor,-rdtscp,-smap"$cpu" -smp "$smp" -m "$mem"
+    -machine q35 -accel tcg,thread=multi -cpu EPYC,-monitor,-rdtscp,-smap,-avx,-avx2"$cpu" -smp "$smp" -m "$mem"
     -nodefaults -nographic -no-reboot -global migration.store-global-state=off
     -kernel xen -append "$xen_line" -initrd "vmlinux ${linux_line//,/,,},dom0.cpio"
     -drive file=dom0.ext4,format=raw,if=none,id=dom0,readonly=on,file.locking=off
