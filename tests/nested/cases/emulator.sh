@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # emulator.sh - tells a guest that was lost to a fault of the emulated processor. Such a guest says nothing of us: what it
 # was for is done once more, and that is said. Seen with QEMU 7.2, on a busy machine in one of five boots of guests, and
-# without a vhost-dm, too (../mend-qemu.py); not seen in a hundred with 10.0, which is what run.sh prefers:
+# without a vhost-dm, too (../mend-qemu.py); in one of a hundred with 10.0, which is
+# what run.sh prefers:
 # - The kernel of an HVM guest faults at one instruction of its own entry code, again and again, until the entry stack
 #   is full. It looks as if the processor had lost the GS base; memory that a device overwrote would look otherwise.
 # - A fault at any instruction, for which the processor itself pushes flags that have bits which no processor has
