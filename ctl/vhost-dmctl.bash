@@ -61,7 +61,7 @@ _vhost_dmctl() {
         *)
             i=''; [[ $cur != *,* ]] || i=${cur%,*},
             type compopt >/dev/null 2>&1 && compopt -o nospace 2>/dev/null
-            COMPREPLY=($(compgen -P "$i" -W 'type= socket= slot= memory= queues= queue-size= bounce-pool= timeout= wait= placement= max-mappings= max-mapped=' -- "${cur##*,}"));;
+            COMPREPLY=($(compgen -P "$i" -W 'type= socket= tag= mac= mtu= cid= virtio-id= config-size= config= pci-class= slot= memory= queues= queue-size= bounce-pool= timeout= wait= placement= max-mappings= max-mapped= shmem-bit= shmem-ack=' -- "${cur##*,}"));;
         esac;;
     esac
 }

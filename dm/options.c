@@ -52,7 +52,8 @@ static const char usage[] =
     "        max-mappings=N     shared memory mappings that the back-end may have (default: 4M)\n"
     "        max-mapped=SIZE    and their bytes together (default: as much as its regions hold)\n"
     "        shmem-bit=20|21|22 protocol feature by which an old back-end means shared memory (default: 22)\n"
-    "        shmem-ack=always   answer each request for shared memory, as old back-ends expect\n"
+    "        shmem-ack=asked|always\n"
+    "                           whether to answer each request for shared memory, as old back-ends expect\n"
     "  -r, --ready-fd N       write a line to this file descriptor when the guest may be unpaused\n"
     "  -s, --state-dir DIR    where to keep what a restart needs (default: " OPTIONS_DEFAULT_STATE_DIR ")\n"
     "  -m, --shm-limit SIZE   memory that programs may allocate for this guest with libvhost-dm-shm "
@@ -67,7 +68,8 @@ static const char usage[] =
     "Example:\n"
     "  xl create -p guest.cfg\n"
     "  vhost-dm --domain guest --device type=blk,socket=/run/disk.sock &   # then, when it says \"ready\":\n"
-    "  xl unpause guest\n";
+    "  xl unpause guest\n"
+    "See vhost-dm(8); vhost-dmd(8), which does all this with each guest that xl creates.\n";
 
 static const struct option long_options[] = {
     {"domain", required_argument, NULL, 'D'},    {"wait", no_argument, NULL, 'w'},

@@ -1,4 +1,4 @@
-# vhost-dm_0.1.0.bb - for a Xen image by meta-virtualization (which has xen-tools) with meta-oe (libev). Put it into
+# vhost-dm_0.1.0.bb - for a Xen image by meta-virtualization (which has xen-tools) with meta-oe (libev, inih). Put it into
 # a layer of yours, with the release (make dist) beside it in vhost-dm/, and add "vhost-dm" to IMAGE_INSTALL.
 # Written from the layers' documentation; not built by the project's tests.
 SUMMARY = "virtio devices of Xen guests, served by vhost-user back-ends"
@@ -9,8 +9,8 @@ SRC_URI = "file://vhost-dm-${PV}.tar.xz"
 S = "${WORKDIR}/vhost-dm-${PV}"
 
 # acpica-native: iasl.
-DEPENDS = "xen-tools libev json-c acpica-native"
-inherit autotools pkgconfig systemd
+DEPENDS = "xen-tools libev json-c libseccomp inih acpica-native"
+inherit autotools pkgconfig systemd bash-completion
 
 EXTRA_OECONF = "--with-xen-qemu=${bindir}/qemu-system-i386 \
                 --with-systemdsystemunitdir=${systemd_system_unitdir} --with-tmpfilesdir=${nonarch_libdir}/tmpfiles.d"
