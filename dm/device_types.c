@@ -109,7 +109,7 @@ static const struct device_type device_types[] = {
         .refusal = {.how = REFUSE_BY_EMPTY},
         .lends = true,
         .used_together = true, /* MRG_RXBUF: the buffers of a packet (5.1.6.4) */
-        .example = "passt --vhost-user -s SOCKET",
+        .example = "passt --vhost-user --runas 0 -s SOCKET",
     },
     {
         .name = "fs",
@@ -134,7 +134,7 @@ static const struct device_type device_types[] = {
                     .echo_to = 8,
                     .echo_len = 8},
         .config_queues = {MEMBER(virtio_fs_config, num_request_queues), DEVICE_FEATURE_ALWAYS},
-        .example = "virtiofsd --socket-path SOCKET --shared-dir DIR",
+        .example = "/usr/libexec/virtiofsd --socket-path SOCKET --shared-dir DIR",
     },
     {
         .name = "vsock",

@@ -70,7 +70,8 @@ static void tell_ready(struct program *p)
     log_info("%s: ready: the guest may be unpaused", p->hv->name);
     if (p->options.ready_fd >= 0) {
         if (write(p->options.ready_fd, line, sizeof(line) - 1) < 0)
-            log_warning("readiness could not be written to fd %d: %s", p->options.ready_fd, strerror(errno));
+            log_warning("%s: readiness could not be written to fd %d: %s", p->hv->name, p->options.ready_fd,
+                        strerror(errno));
         close(p->options.ready_fd);
         p->options.ready_fd = -1;
     }
@@ -257,7 +258,7 @@ static bool devices_make(struct program *p)
     int rc = devices_new(&p->devices, &p->guest, p->paths[FILE_DEVICES], &callbacks, p);
 
     if (rc != 0) {
-        log_error("%s: %s", p->hv->name, strerror(-rc));
+        log_error("%s: its devices cannot be made: %s", p->hv->name, strerror(-rc));
         return false;
     }
     control_make(p);

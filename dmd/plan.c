@@ -85,14 +85,17 @@ static const struct config_device *section_find(struct planning *p, const char *
 
 /* ---- one device ------------------------------------------------------------------------------ */
 
-/* Where to look in the file, for messages. */
-static int line_of(const struct config_device *section)
+/* With where to look: in the guest's file, unless only xl.cfg has the device. */
+static int device_fault(struct planning *p, const struct plan_device *device,
+                        const struct config_device *section, const char *why)
 {
-    return section != NULL ? section->line : 0;
+    if (section == NULL)
+        return fault(p, "%s, which xl.cfg has: %s", device->name, why);
+    return fault(p, "%s:%d: [%s] %s", p->config->path, section->line, device->name, why);
 }
 
 static int back_end_make(struct planning *p, struct plan_device *device, const char *type,
-                         const char *request, const char *file, int line)
+                         const char *request, const char *file, const struct config_device *section)
 {
     char domid[16], why[400];
     const struct template_values values = {
@@ -108,7 +111,7 @@ static int back_end_make(struct planning *p, struct plan_device *device, const c
     snprintf(domid, sizeof(domid), "%u", p->input->domid);
     rc = template_command(&device->back_end, p->input->places, request, &values, why, sizeof(why));
     if (rc != 0)
-        fault(p, "%s:%d: [%s] %s", p->config->path, line, device->name, why);
+        device_fault(p, device, section, why);
     return rc;
 }
 
@@ -135,7 +138,7 @@ static int text_make(struct planning *p, struct plan_device *device, const char 
     free(options);
     if (rc == -E2BIG)
         snprintf(why, sizeof(why), "its options are longer than %d bytes", PLAN_TEXT_LEN - 1);
-    return rc == 0 ? 0 : fault(p, "%s:%d: [%s] %s", p->config->path, line_of(section), device->name, why);
+    return rc == 0 ? 0 : device_fault(p, device, section, why);
 }
 
 static int socket_make(struct planning *p, struct plan_device *device, const struct config_device *section)
@@ -190,7 +193,7 @@ static int device_add(struct planning *p, const char *name, const char *type,
     if (rc == 0)
         rc = text_make(p, device, type, section, xl);
     if (rc == 0 && request[0] != '\0')
-        rc = back_end_make(p, device, type, request, file, line_of(section));
+        rc = back_end_make(p, device, type, request, file, section);
     return rc;
 }
 

@@ -98,8 +98,9 @@ int main(int argc, char **argv)
     const char *qemu;
     char why[256];
 
+    log_program = "vhost-dm-qemu";
     if (qemu_args_parse(&args, argc, argv, STATE_DIR, why, sizeof(why)) != 0) {
-        log_error("%s: %s", argc > 0 ? argv[0] : "vhost-dm-qemu", why);
+        log_error("%s", why);
         return EXIT_FAILURE;
     }
     qemu = qemu_choose(&args);

@@ -357,8 +357,10 @@ static int signals_open(void)
 int main(int argc, char **argv)
 {
     struct program p = {.pmem.memory_fd = -1};
-    int status = options_parse(&p, argc, argv), listen_fd = -1, signal_fd = -1;
+    int status, listen_fd = -1, signal_fd = -1;
 
+    log_program = "vhost-user-pmem";
+    status = options_parse(&p, argc, argv);
     if (status >= 0)
         return status;
     status = EXIT_FAILURE;
