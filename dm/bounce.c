@@ -113,6 +113,9 @@ static void fail_begin(struct bounce *bounce, const char *why)
     bounce->state = BOUNCE_FAILING;
     for_each_active(q, bounce)
     {
+        /* What was used last the driver may not have been told of: by us when the back-end broke a rule, by a
+         * predecessor that was killed. With the event index it would not be told of what follows either. */
+        virtio_device_queue_interrupt(bounce->dev, q->index);
         if (bounce_queue_relist(q) == 0 && bounce->options.refusal.how != REFUSE_NOT)
             guest_work_queue(bounce->dev->guest, &q->kick_work);
     }
