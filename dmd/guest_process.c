@@ -56,8 +56,8 @@ static int vhost_dm_start(struct guest_process *process)
         rc = words_add(&argv, limit);
     if (rc == 0 && confine[0] != '\0' && (rc = words_add(&argv, "--confine")) == 0)
         rc = words_add(&argv, confine);
-    if (rc == 0 && log_level >= LOG_LEVEL_DEBUG)
-        rc = words_add(&argv, "--debug=debug");
+    if (rc == 0 && log_level >= LOG_LEVEL_DEBUG && (rc = words_add(&argv, "--debug")) == 0)
+        rc = words_add(&argv, log_level_name(log_level));
     for (size_t i = 0; i < guest->plan.nr_devices && rc == 0; i++)
         if (guest->plan.devices[i].text[0] != '\0' && (rc = words_add(&argv, "--device")) == 0)
             rc = words_add(&argv, guest->plan.devices[i].text);

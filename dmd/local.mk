@@ -33,6 +33,9 @@ dmd/back-ends.conf: dmd/back-ends.conf.in Makefile
 dmd/vhost-dmd.conf: dmd/vhost-dmd.conf.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(DMD_EDIT) $(srcdir)/dmd/vhost-dmd.conf.in >$@.tmp && mv $@.tmp $@
 CLEANFILES += dmd/back-ends.conf dmd/vhost-dmd.conf
+# Empty: what stands there is the administrator's.
+install-data-local:
+	$(MKDIR_P) $(DESTDIR)$(sysconfdir)/vhost-dm
 endif
 
 # The program that stands in for QEMU.

@@ -55,18 +55,6 @@ struct arguments {
     bool check;
 };
 
-static bool level_parse(const char *text)
-{
-    static const char *const names[] = {"error", "warning", "info", "debug", "trace"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (strcmp(text, names[i]) == 0) {
-            log_level = (enum log_level)i;
-            return true;
-        }
-    return false;
-}
-
 /* -1: go on; otherwise the status to end with. */
 static int arguments_parse(struct arguments *arguments, int argc, char **argv)
 {
@@ -91,7 +79,7 @@ static int arguments_parse(struct arguments *arguments, int argc, char **argv)
             arguments->check = true;
             break;
         case 'd':
-            if (level_parse(optarg))
+            if (log_level_by_name(optarg, &log_level))
                 break;
             log_error("--debug %.60s: must be error, warning, info, debug or trace", optarg);
             return 2;
