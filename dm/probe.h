@@ -24,8 +24,8 @@
 #include "dm/shmem.h"
 #include "dm/virtio_features.h"
 
-#define PROBE_QUEUE_SIZE  128 /* entries */
-#define PROBE_MAX_TEXTS   32  /* different ones that are kept */
+#define PROBE_QUEUE_SIZE  64 /* entries: the fewest that a known back-end allows (vhost-device-can) */
+#define PROBE_MAX_TEXTS   32 /* different ones that are kept */
 #define PROBE_MAX_SAMPLES (1u << 20)
 
 #ifdef HAVE_JSON
