@@ -176,7 +176,7 @@ static const struct device_type device_types[] = {
                     .source = FIELD_OPTIONAL,
                     .len = VIRTIO_MAX_CONFIG,
                     .feature = DEVICE_FEATURE_ALWAYS}},
-        .queue_size = 128,
+        .queue_size = 64, /* QEMU's default for any type; some back-ends refuse more, as vhost-device-can */
         /* All that belong to the type (chapter 2.2), as far as there are 64 of them. */
         .features = BITS(0, 23) | BITS(50, 63),
         .lends = true,
