@@ -199,7 +199,10 @@ static int device_describe(struct device *device, uint64_t *passed, const char *
     memcpy(v->config, config.bytes, sizeof(v->config));
     v->state = &device->saved->virtio;
     v->shmem = device->shmem;
+    /* A back-end of before virtio 1.0 has other ideas of what a request looks like: of the length of net's
+     * header, for one (5.1.6.1). */
     if ((*passed & type->features_needed) != type->features_needed ||
+        !feature_there(VIRTIO_F_VERSION_1, frontend_features(device->fe)) ||
         (type->needs_shmem && !has_region_0(device)))
         return -ENODATA;
     if (type->config_write.len > 0 && feature_there(type->config_write.feature, *passed)) {

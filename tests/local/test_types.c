@@ -260,6 +260,20 @@ START_TEST(net_config)
 END_TEST
 
 /* More buffers than are moved in one go. */
+/* Its header would be 10 bytes long, and the driver's is 12. */
+START_TEST(net_of_before_virtio_1)
+{
+    fake.features &= ~BIT(VIRTIO_F_VERSION_1);
+    fake.nr_queues = 1;
+    fake_backend_start(&fake);
+    snprintf(options.devices[0].socket, sizeof(options.devices[0].socket), "%s", fake.path);
+    options.devices[0].type = device_type_find("net");
+    guest_os_init(&os, &options.local);
+    ck_assert_int_lt(rig_open(&rig, &options, &os), 0);
+    ck_assert_msg(strstr(rig.error, "lacks") != NULL, "%s", rig.error);
+}
+END_TEST
+
 START_TEST(packet_of_many_buffers_is_seen_at_once)
 {
     const unsigned nr = 100;
@@ -560,6 +574,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, net_config);
+    tcase_add_test(tcase, net_of_before_virtio_1);
     tcase_add_test(tcase, packet_of_many_buffers_is_seen_at_once);
     tcase_add_test(tcase, lent_buffers_starve_nobody);
     tcase_add_test(tcase, reset_with_lent_buffers);
