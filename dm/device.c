@@ -236,6 +236,20 @@ static int device_build(struct device *device, const char **missing)
 
 /* ---- reports of the front-end ---------------------------------------------------------------------- */
 
+static void device_config_changed(void *ctx)
+{
+    struct device *device = ctx;
+    size_t offset = device->type.config_queues.offset, len = device->type.config_queues.len;
+    struct device_config config;
+    const char *missing;
+
+    if (!device->built || device_make_config(device, &config, &missing) != 0)
+        return;
+    /* Queues do not come and go: what the driver was told of them stays. */
+    memcpy(config.bytes + offset, device->virtio.config + offset, len);
+    virtio_device_config_update(&device->virtio, config.bytes, device->virtio.config_len);
+}
+
 static void device_backend_ready(void *ctx)
 {
     struct device *device = ctx;
@@ -246,6 +260,9 @@ static void device_backend_ready(void *ctx)
     if (device->built) {
         log_limited(&device->limit, LOG_LEVEL_INFO, "%s: the back-end is connected again",
                     device_name(device));
+        /* It may have another disk than the one before, and knows nothing of what the driver wrote to that.
+         */
+        device_config_changed(device);
         bounce_backend_ready(device->bounce);
         return;
     }
@@ -300,20 +317,6 @@ static void device_backend_lost(void *ctx, int err, const char *why)
         snprintf(text, sizeof(text), "%s: the back-end at %s: %s", device_name(device),
                  device->options.socket, why);
     device_failed(device, err, text);
-}
-
-static void device_config_changed(void *ctx)
-{
-    struct device *device = ctx;
-    size_t offset = device->type.config_queues.offset, len = device->type.config_queues.len;
-    struct device_config config;
-    const char *missing;
-
-    if (!device->built || device_make_config(device, &config, &missing) != 0)
-        return;
-    /* Queues do not come and go: what the driver was told of them stays. */
-    memcpy(config.bytes + offset, device->virtio.config + offset, len);
-    virtio_device_config_update(&device->virtio, config.bytes, device->virtio.config_len);
 }
 
 static bool sizes_empty(const uint64_t sizes[SHMEM_MAX_REGIONS])

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -459,6 +460,41 @@ START_TEST(generic_passes_all_through)
 }
 END_TEST
 
+static void do_close(struct fake_backend *f)
+{
+    shutdown(vhost_user_channel_fd(f->main), SHUT_RDWR);
+}
+
+static bool config_is(void *ctx)
+{
+    uint8_t config[4];
+
+    virtio_driver_config(&driver, 0, config, sizeof(config));
+    return memcmp(config, ctx, sizeof(config)) == 0;
+}
+
+START_TEST(config_of_another_backend)
+{
+    const struct driver_options wanted = {.nr_queues = 1, .msix = true};
+    uint8_t config[] = {0, 7, 14, 21}; /* fake_backend_defaults */
+
+    fake.config_len = sizeof(config);
+    fake.protocol_features |= BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+    options.devices[0].virtio_id = 34;
+    options.devices[0].nr_queues = 1;
+    options.devices[0].config_size = sizeof(config);
+    boot_fake("generic", 34);
+    start(1, 1, 0);
+    ck_assert(config_is(config));
+    config[1] = fake.config[1] = 99;
+    fake_backend_do(&fake, do_close);
+    ck_assert(guest_os_wait(&os, needs_reset, NULL, PATIENCE));
+    ck_assert_int_eq(virtio_driver_reset(&driver, PATIENCE), 0);
+    ck_assert_msg(virtio_driver_start(&driver, &wanted) == 0, "%s", driver.error);
+    ck_assert(guest_os_wait(&os, config_is, config, PATIENCE));
+}
+END_TEST
+
 /* ---- a file system ----------------------------------------------------------------------------- */
 
 static void fs_tag(const char *tag)
@@ -582,6 +618,7 @@ int main(void)
     tcase_add_test(tcase, vsock_queues_and_packets);
     tcase_add_test(tcase, rng_reads);
     tcase_add_test(tcase, generic_passes_all_through);
+    tcase_add_test(tcase, config_of_another_backend);
     tcase_add_test(tcase, fs_without_a_backend);
     if (virtiofsd_find() != NULL)
         tcase_add_test(tcase, virtiofsd_answers);
