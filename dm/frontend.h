@@ -54,7 +54,7 @@ struct frontend_callbacks {
     /* A request on the back-end's own channel was refused: err is what it was answered with, why for people.
      * NULL: logged only. Must not free the front-end. */
     void (*refused)(void *ctx, uint32_t request, int err, const char *why);
-    /* New config space after VHOST_USER_BACKEND_CONFIG_CHANGE_MSG. */
+    /* New config space after VHOST_USER_BACKEND_CONFIG_CHANGE_MSG; or what it has, having refused a write. */
     void (*config_changed)(void *ctx);
 };
 

@@ -262,11 +262,13 @@ static void set_config_sent(struct frontend *fe)
 
 static int set_config_reply(struct frontend *fe, const struct vhost_user_msg *msg)
 {
-    /* The value came from a driver, which may write what it likes. */
-    if (msg->payload.u64 != 0)
-        log_limited(&fe->config_limit, LOG_LEVEL_WARNING,
-                    "%s: the back-end refused what the driver wrote to config space (0x%llx)", fe->name,
-                    (unsigned long long)msg->payload.u64);
+    if (msg->payload.u64 == 0)
+        return FRONTEND_STEP_DONE;
+    /* The value came from a driver, which may write what it likes, but must not believe that it is there. */
+    log_limited(&fe->config_limit, LOG_LEVEL_WARNING,
+                "%s: the back-end refused what the driver wrote to config space (0x%llx)", fe->name,
+                (unsigned long long)msg->payload.u64);
+    fe->todo |= 1u << FRONTEND_JOB_CONFIG_READ;
     return FRONTEND_STEP_DONE;
 }
 

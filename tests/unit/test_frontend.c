@@ -330,6 +330,7 @@ START_TEST(test_set_config)
     ck_assert_int_eq(rig_stop(), 0);
     expect_event(&events, EVENT_STOPPED);
     frontend_events_until(&events, fake.config[1] == 'y');
+    expect_event(&events, EVENT_CONFIG);
 }
 END_TEST
 
