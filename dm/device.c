@@ -452,6 +452,7 @@ int device_new(struct device **out, struct guest *guest, const struct device_opt
         .socket = options->socket,
         .connect = backend_connect,
         .queue_unit = options->type->queue_unit,
+        .queues_least = options->type->nr_extra + 1,
         .features_mask = options->type->features | RING_FEATURES,
         .reply_limit = options->reply_limit,
         .wait_limit = options->wait_limit,

@@ -374,6 +374,7 @@ int frontend_new(struct frontend **out, struct ev_loop *loop, const struct front
     fe->config_wanted = options->config_len;
     fe->queues_wanted = options->nr_queues;
     fe->queue_unit = MAX(options->queue_unit, 1u);
+    fe->queues_least = options->queues_least != 0 ? options->queues_least : fe->queue_unit;
     fe->features_mask = options->features_mask & ~((uint64_t)1 << VHOST_USER_F_PROTOCOL_FEATURES);
     fe->wait_limit = options->wait_limit;
     fe->reply_limit = options->reply_limit > 0 ? options->reply_limit : FRONTEND_REPLY_LIMIT;

@@ -64,9 +64,10 @@ struct frontend_options {
     /* Connects to a path and does not wait: the fd, or a negative errno as vhost_user_channel_connect; NULL:
      * that is done here. */
     int (*connect)(void *ctx, const char *socket);
-    size_t config_len;   /* bytes of config space to ask for, where the back-end serves it; 0: none */
-    unsigned nr_queues;  /* wanted; 0: as many as the back-end has (1 unit without MQ), up to the maximum */
-    unsigned queue_unit; /* rings that one unit of GET_QUEUE_NUM means: 2 for net; 0: 1 */
+    size_t config_len;      /* bytes of config space to ask for, where the back-end serves it; 0: none */
+    unsigned nr_queues;     /* wanted; 0: as many as the back-end has, up to the maximum */
+    unsigned queues_least;  /* of a back-end that does not say how many (without MQ); 0: 1 unit */
+    unsigned queue_unit;    /* rings that one unit of GET_QUEUE_NUM means: 2 for net; 0: 1 */
     uint64_t features_mask; /* virtio features that may be negotiated with the back-end */
     double reply_limit;     /* seconds; 0: FRONTEND_REPLY_LIMIT */
     double wait_limit;      /* seconds that the back-end's socket may be missing for; 0: it must be there */

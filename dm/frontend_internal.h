@@ -76,7 +76,7 @@ struct frontend {
     struct ev_loop *loop;
     char *name, *socket;
     size_t config_wanted;
-    unsigned queues_wanted, queue_unit;
+    unsigned queues_wanted, queue_unit, queues_least;
     uint64_t features_mask;
     double reply_limit, wait_limit;
     unsigned shmem_bit;

@@ -154,7 +154,7 @@ static void backend_fd_sent(struct frontend *fe)
 static void owner_sent(struct frontend *fe)
 {
     if (!has_mq(fe) && !fe->was_ready)
-        fe->nr_queues = fe->queues_wanted != 0 ? fe->queues_wanted : fe->queue_unit;
+        fe->nr_queues = fe->queues_wanted != 0 ? fe->queues_wanted : fe->queues_least;
 }
 
 /* ---- config space ------------------------------------------------------------------------------- */

@@ -537,6 +537,15 @@ START_TEST(fs_without_a_backend)
 }
 END_TEST
 
+START_TEST(fs_that_does_not_say_how_many_queues)
+{
+    fs_tag("share");
+    fake.protocol_features &= ~BIT(VHOST_USER_PROTOCOL_F_MQ);
+    boot_fake("fs", VIRTIO_ID_FS);
+    start(2, 2, 0);
+}
+END_TEST
+
 static const char *virtiofsd_find(void)
 {
     static const char *const places[] = {"/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"};
@@ -620,6 +629,7 @@ int main(void)
     tcase_add_test(tcase, generic_passes_all_through);
     tcase_add_test(tcase, config_of_another_backend);
     tcase_add_test(tcase, fs_without_a_backend);
+    tcase_add_test(tcase, fs_that_does_not_say_how_many_queues);
     if (virtiofsd_find() != NULL)
         tcase_add_test(tcase, virtiofsd_answers);
     else
