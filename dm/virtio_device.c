@@ -351,12 +351,22 @@ struct virtio_queue_counts virtio_device_queue_counts(const struct virtio_device
 /* A predecessor's state comes from a file: nothing in it may lead us out of our bounds. */
 static void state_sanitize(struct virtio_device *dev)
 {
+    bool lost = false;
+
     for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
         struct virtio_queue_state *q = &dev->state->queues[i];
+        bool allowed = queue_size_allowed(dev, q->size);
 
-        if (!queue_size_allowed(dev, q->size)) {
+        lost |= q->enabled && (i >= dev->nr_queues || !allowed);
+        if (!allowed) {
             *q = (struct virtio_queue_state){.size = dev->queue_size_max};
         }
+    }
+    if (lost && dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+        log_error("%s: the driver of the running guest uses more queues, or larger ones, than there are now "
+                  "(%u of at most %u entries): the device needs a reset by the guest",
+                  dev->name, dev->nr_queues, dev->queue_size_max);
+        dev->state->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
     }
     if (dev->state->status & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(dev)) {
         log_error("%s: the driver of the running guest uses features 0x%llx, but 0x%llx are offered now: the "

@@ -774,6 +774,15 @@ START_TEST(test_resume)
     ck_assert_uint_eq(mem_read(&rig, v->isr, 1), 1);
     ck_assert(!rig.line[v->sbdf >> 3]);
     teardown();
+
+    /* A back-end that has fewer queues now. */
+    v = setup(rig_hvm(), NR_QUEUES);
+    driver_start(v, true);
+    teardown();
+    rig_start(&rig, rig_hvm());
+    vdev_plug(v, NR_QUEUES - 1, CONFIG_LEN, true);
+    ck_assert_uint_eq(GET(v, device_status), 15 | VIRTIO_CONFIG_S_NEEDS_RESET);
+    teardown();
 }
 END_TEST
 
