@@ -97,7 +97,7 @@ static void connection_close(struct frontend *fe)
     fe->awaiting = 0;
     fe->live_queues = 0;
     fe->base_known = 0;
-    fe->config_report = false;
+    fe->config_report = fe->config_written = false;
     fe->report = FRONTEND_REPORT_NONE;
 }
 
@@ -288,7 +288,13 @@ static void report_deliver(struct frontend *fe)
     fe->report = FRONTEND_REPORT_NONE;
     if (report == FRONTEND_REPORT_NONE && fe->config_report) {
         fe->config_report = false;
-        cb->config_changed(fe->ctx);
+        if (!fe->config_written) {
+            cb->config_changed(fe->ctx);
+            return;
+        }
+        /* The driver's value is newer than what was read. */
+        fe->todo |= 1u << FRONTEND_JOB_CONFIG_READ;
+        frontend_schedule(fe);
         return;
     }
     if (fe->config_report)
@@ -553,6 +559,7 @@ int frontend_set_config(struct frontend *fe, uint32_t offset, const void *buf, s
     memcpy(w->data, buf, len);
     list_append(&fe->config_writes, &w->link);
     fe->nr_config_writes++;
+    fe->config_written = true;
     fe->todo |= 1u << FRONTEND_JOB_CONFIG_WRITE;
     frontend_schedule(fe);
     return 0;

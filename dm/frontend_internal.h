@@ -88,7 +88,8 @@ struct frontend {
     enum frontend_state state;
     enum frontend_report report;
     bool config_report;
-    bool was_ready; /* once: what the back-end offers may not shrink any more */
+    bool config_written; /* since it was read the last time, or that was asked for */
+    bool was_ready;      /* once: what the back-end offers may not shrink any more */
     int lost_err;
     char why[FRONTEND_WHY_LEN]; /* set by frontend_fail */
 

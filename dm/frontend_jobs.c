@@ -216,6 +216,16 @@ static bool knows_config(const struct frontend *fe)
     return fe->config_len > 0;
 }
 
+static bool has_config_write(const struct frontend *fe)
+{
+    return !list_is_empty(&fe->config_writes);
+}
+
+static void get_config_sent(struct frontend *fe)
+{
+    fe->config_written = has_config_write(fe);
+}
+
 static int get_config_reply(struct frontend *fe, const struct vhost_user_msg *msg)
 {
     int good = config_check(fe, msg);
@@ -233,11 +243,6 @@ static int get_config_reply(struct frontend *fe, const struct vhost_user_msg *ms
             fe->name);
     }
     return FRONTEND_STEP_DONE;
-}
-
-static bool has_config_write(const struct frontend *fe)
-{
-    return !list_is_empty(&fe->config_writes);
 }
 
 static struct frontend_config_write *config_write_first(struct frontend *fe)
@@ -490,7 +495,7 @@ static const struct frontend_step config_write_steps[] = {
 
 static const struct frontend_step config_read_steps[] = {
     {VHOST_USER_GET_CONFIG, .answer = FRONTEND_STEP_REPLY, .wanted = knows_config, .build = get_config_build,
-     .reply = get_config_reply},
+     .sent = get_config_sent, .reply = get_config_reply},
     {0},
 };
 

@@ -98,6 +98,9 @@ static void job_end(struct frontend *fe)
     switch (job) {
     case FRONTEND_JOB_HANDSHAKE:
         fe->report = FRONTEND_REPORT_READY;
+        /* What the driver wrote meanwhile comes after what was read. */
+        if (fe->config_written)
+            fe->todo |= 1u << FRONTEND_JOB_CONFIG_READ;
         break;
     case FRONTEND_JOB_START:
         frontend_setup_free(fe);

@@ -300,6 +300,40 @@ START_TEST(test_config_change)
 }
 END_TEST
 
+static atomic_bool reading, read_on;
+
+static void hook_slow_read(struct fake_backend *f, const struct vhost_user_msg *msg)
+{
+    (void)f;
+    if (msg->header.request != VHOST_USER_GET_CONFIG)
+        return;
+    reading = true;
+    while (!read_on)
+        usleep(1000);
+}
+
+/* What the driver writes while it is read is not undone by what was read. */
+START_TEST(test_config_change_and_write)
+{
+    uint8_t config[60];
+
+    rig_begin();
+    expect_event(&events, EVENT_READY);
+    reading = read_on = false;
+    fake.hook = hook_slow_read;
+    fake_backend_do(&fake, do_config_change);
+    while (!reading)
+        frontend_events_next(&events, 0.01);
+    /* (The fake answers with what it has after the hook: as it was before the write.) */
+    ck_assert_int_eq(frontend_set_config(fe, 1, "x", 1), 0);
+    read_on = true;
+    expect_event(&events, EVENT_CONFIG);
+    ck_assert_uint_eq(frontend_config(fe, config, sizeof(config)), sizeof(config));
+    ck_assert_uint_eq(config[1], 'x');
+    ck_assert_uint_eq(config[5], 0x55);
+}
+END_TEST
+
 static void do_config_gone(struct fake_backend *f)
 {
     f->config_len = 0;
@@ -719,6 +753,7 @@ int main(void)
     tcase_add_test(tc, test_wrong_base);
     tcase_add_loop_test(tc, test_stalled, 0, 2);
     tcase_add_loop_test(tc, test_config_change, 0, 2);
+    tcase_add_test(tc, test_config_change_and_write);
     tcase_add_test(tc, test_config_change_refused);
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_crossed);
