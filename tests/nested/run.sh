@@ -86,13 +86,13 @@ pvh) xen_mode='dom0=pvh iommu=no-sharept dom0-cpuid=no-cx16' iommu=(-device inte
 esac
 # (A ring that holds all that Xen says in a run: cases look for what was added.)
 xen_line="console=com1 com1=115200,8n1 loglvl=info guest_loglvl=all conring_size=4M bootscrub=0 dom0_mem=2G,max:2G"
-xen_line+=" dom0_max_vcpus=1 sched=credit cpuidle=0 cpufreq=none $xen_mode $xen_args"
+xen_line+=" dom0_max_vcpus=1 sched=credit spec-ctrl=eager-fpu cpuidle=0 cpufreq=none $xen_mode $xen_args"
 linux_line="console=hvc0 quiet panic=1 nokaslr mitigations=off tsc=reliable cryptomgr.notests"
 linux_line+=" memmap=16M!0xfd000000 memmap=32M!1G $linux_args"    # (see the device for it below)
 virtio=disable-legacy=on,iommu_platform=on
 # shellcheck disable=SC2054 # the commas are QEMU's
 machine=(
-    -machine q35 -accel tcg,thread=multi -cpu EPYC,-monitor,-rdtscp,-smap,-avx,-avx2"$cpu" -smp "$smp" -m "$mem"
+    -machine q35 -accel tcg,thread=multi -cpu EPYC,-monitor,-rdtscp,-smap"$cpu" -smp "$smp" -m "$mem"
     -nodefaults -nographic -no-reboot -global migration.store-global-state=off
     -kernel xen -append "$xen_line" -initrd "vmlinux ${linux_line//,/,,},dom0.cpio"
     -drive file=dom0.ext4,format=raw,if=none,id=dom0,readonly=on,file.locking=off
