@@ -10,11 +10,12 @@ dmd_install
 dmd_start --debug info
 LEN=$((1 << 20))
 stream() { disktool stream $LEN "$1"; }
+page() { disktool stream 4096 "$1"; }
 stream_tool() { timeout $((100 * SLOW)) streamtool "$@"; }
 mkdir "$T/share"
 stream 1 >"$T/share/from-dom0"
 disk_make memory 16
-stream 8 | head -c 4096 | dd of="$T/memory.img" bs=4096 seek=1000 conv=notrunc status=none
+page 8 | dd of="$T/memory.img" bs=4096 seek=1000 conv=notrunc status=none
 ip link set lo up
 guest_conf <<FILE
 [fs0]
@@ -35,7 +36,7 @@ GUEST_EXTRA='virtio = [ "type=virtio,device1a,transport=mmio", "type=virtio,devi
            "type=virtio,device13,transport=mmio", "type=virtio,device1b,transport=mmio" ]'
 guest_script <<GUEST
 LEN=$LEN
-$(declare -f stream stream_tool)
+$(declare -f stream page stream_tool)
 $(cat <<'SCRIPT'
 modprobe -a virtio_pmem nd_pmem
 use() { # use SEED: the file system, the network card and the socket
@@ -52,9 +53,9 @@ use() { # use SEED: the file system, the network card and the socket
 [ "$(cat /sys/class/net/eth0/address)" = 02:12:34:56:78:9a ] || fail "MAC $(cat /sys/class/net/eth0/address)"
 disk_wait pmem0 30
 # (A page, as each access to a file's memory is an exit.)
-stream 8 | head -c 4096 >/tmp/page
+page 8 >/tmp/page
 dd if=/dev/pmem0 bs=4096 skip=1000 count=1 iflag=direct 2>/dev/null | cmp - /tmp/page || fail "memory: other contents than dom0 has"
-stream 9 | head -c 4096 | dd of=/dev/pmem0 bs=4096 seek=2000 oflag=direct conv=fsync 2>/dev/null || fail "writing to memory"
+page 9 | dd of=/dev/pmem0 bs=4096 seek=2000 oflag=direct conv=fsync 2>/dev/null || fail "writing to memory"
 use 2
 kernel_quiet 'fuse|eth0|vsock|pmem'
 echo GUEST-USED
@@ -111,6 +112,6 @@ note "killed, started again, used again"
 guest_tell end
 script_ends 100
 [ -z "$(backends)" ] || fail "left: $(backends)"
-dd if="$T/memory.img" bs=4096 skip=2000 count=1 status=none | cmp - <(stream 9 | head -c 4096) || fail "memory: other contents than the guest wrote"
+dd if="$T/memory.img" bs=4096 skip=2000 count=1 status=none | cmp - <(page 9) || fail "memory: other contents than the guest wrote"
 nothing_is_left 30
 dmd_end TERM 0
