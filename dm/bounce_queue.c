@@ -77,6 +77,10 @@ static uint16_t load16(const __virtio16 *at)
 {
     return le16toh(__atomic_load_n(at, __ATOMIC_ACQUIRE));
 }
+static uint32_t load32(const __virtio32 *at)
+{
+    return le32toh(__atomic_load_n(at, __ATOMIC_RELAXED));
+}
 
 static void store16(__virtio16 *at, uint16_t value)
 {
@@ -420,8 +424,9 @@ static bool slot_copy_back(struct bounce_queue *q, const struct bounce_slot *slo
 /* One element of the shadow's used ring. False: error told. */
 static bool complete_one(struct bounce_queue *q)
 {
-    struct vring_used_elem elem = shadow_used_ring(q)->ring[q->shadow_used % q->guest.size];
-    uint32_t id = le32toh(elem.id);
+    const struct vring_used_elem *elem = &shadow_used_ring(q)->ring[q->shadow_used % q->guest.size];
+    /* Each is read once: the back-end may write to it at any time. */
+    uint32_t id = load32(&elem->id), used_len = load32(&elem->len);
     struct bounce_slot *slot;
     uint64_t len;
 
@@ -430,7 +435,7 @@ static bool complete_one(struct bounce_queue *q)
         return false;
     }
     slot = &q->slots[id];
-    len = MIN(le32toh(elem.len), slot->chain.writable_len);
+    len = MIN(used_len, slot->chain.writable_len);
     if (!slot_copy_back(q, slot, q->bounce->options.copy_all ? slot->chain.writable_len : len)) {
         bounce_guest_error(q, "a buffer is no longer in the guest's memory");
         return false;
@@ -490,7 +495,7 @@ static unsigned unanswered(const struct bounce_queue *q, uint16_t idx)
     unsigned nr = q->nr_asked;
 
     for (uint16_t pos = q->shadow_used; pos != idx && nr > 0; pos++) {
-        uint32_t id = le32toh(shadow_used_ring(q)->ring[pos % q->guest.size].id);
+        uint32_t id = load32(&shadow_used_ring(q)->ring[pos % q->guest.size].id);
 
         nr -= id < q->guest.size && q->slots[id].busy && !q->slots[id].lent;
     }
