@@ -77,6 +77,7 @@ static uint16_t load16(const __virtio16 *at)
 {
     return le16toh(__atomic_load_n(at, __ATOMIC_ACQUIRE));
 }
+
 static uint32_t load32(const __virtio32 *at)
 {
     return le32toh(__atomic_load_n(at, __ATOMIC_RELAXED));

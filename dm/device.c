@@ -260,8 +260,7 @@ static void device_backend_ready(void *ctx)
     if (device->built) {
         log_limited(&device->limit, LOG_LEVEL_INFO, "%s: the back-end is connected again",
                     device_name(device));
-        /* It may have another disk than the one before, and knows nothing of what the driver wrote to that.
-         */
+        /* It may have another disk, and knows nothing of what the driver wrote to the one before. */
         device_config_changed(device);
         bounce_backend_ready(device->bounce);
         return;

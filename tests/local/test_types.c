@@ -260,7 +260,6 @@ START_TEST(net_config)
 }
 END_TEST
 
-/* More buffers than are moved in one go. */
 /* Its header would be 10 bytes long, and the driver's is 12. */
 START_TEST(net_of_before_virtio_1)
 {
@@ -275,6 +274,7 @@ START_TEST(net_of_before_virtio_1)
 }
 END_TEST
 
+/* More buffers than are moved in one go. */
 START_TEST(packet_of_many_buffers_is_seen_at_once)
 {
     const unsigned nr = 100;

@@ -300,16 +300,16 @@ START_TEST(test_config_change)
 }
 END_TEST
 
-static atomic_bool reading, read_on;
+static sem_t reading, read_on;
 
 static void hook_slow_read(struct fake_backend *f, const struct vhost_user_msg *msg)
 {
     (void)f;
     if (msg->header.request != VHOST_USER_GET_CONFIG)
         return;
-    reading = true;
-    while (!read_on)
-        usleep(1000);
+    sem_post(&reading);
+    while (sem_wait(&read_on) < 0)
+        ;
 }
 
 /* What the driver writes while it is read is not undone by what was read. */
@@ -319,14 +319,17 @@ START_TEST(test_config_change_and_write)
 
     rig_begin();
     expect_event(&events, EVENT_READY);
-    reading = read_on = false;
+    sem_init(&reading, 0, 0);
+    sem_init(&read_on, 0, 0);
     fake.hook = hook_slow_read;
     fake_backend_do(&fake, do_config_change);
-    while (!reading)
+    while (sem_trywait(&reading) < 0)
         frontend_events_next(&events, 0.01);
     /* (The fake answers with what it has after the hook: as it was before the write.) */
     ck_assert_int_eq(frontend_set_config(fe, 1, "x", 1), 0);
-    read_on = true;
+    /* (A second read, as that one is older than the write, is not held.) */
+    fake.hook = NULL;
+    sem_post(&read_on);
     expect_event(&events, EVENT_CONFIG);
     ck_assert_uint_eq(frontend_config(fe, config, sizeof(config)), sizeof(config));
     ck_assert_uint_eq(config[1], 'x');
