@@ -42,8 +42,9 @@ tests_local_test_shmem_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -l
 # Devices that are no disks.
 check_PROGRAMS += tests/local/test_types
 TESTS += tests/local/test_types
-tests_local_test_types_SOURCES = tests/local/test_types.c tests/unit/fake_backend.c tests/unit/fake_backend.h \
-	tests/unit/fds.h $(LOCAL_RIG)
+RINGS_TEST = tests/local/rings_test.c tests/local/rings_test.h tests/unit/fake_backend.c \
+	tests/unit/fake_backend.h $(LOCAL_RIG)
+tests_local_test_types_SOURCES = tests/local/test_types.c tests/unit/fds.h $(RINGS_TEST)
 tests_local_test_types_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_local_test_types_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -lpthread
 
