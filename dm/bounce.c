@@ -218,21 +218,47 @@ static bool queues_open(struct bounce *bounce)
     return true;
 }
 
-static void bounce_start(void *datapath)
+static void session_begin(struct bounce *bounce)
 {
-    struct bounce *bounce = datapath;
-
     bounce->state = BOUNCE_WAITING;
     if (queues_open(bounce))
         backend_begin(bounce);
 }
 
+static void bounce_start(void *datapath)
+{
+    struct bounce *bounce = datapath;
+
+    if (bounce->state == BOUNCE_STOPPING)
+        bounce->state = BOUNCE_RESTARTING;
+    else
+        session_begin(bounce);
+}
+
+static void stopped_tell(struct bounce *bounce)
+{
+    bool owed = bounce->stopped_owed;
+
+    bounce->stopped_owed = false;
+    if (owed)
+        virtio_device_stopped(bounce->dev);
+}
+
+/* Neither the back-end nor we have anything left of what the driver reset. */
 static void stop_finish(struct bounce *bounce)
 {
-    bounce->stop_wanted = false;
+    bool again = bounce->state == BOUNCE_RESTARTING;
+
     bounce->state = BOUNCE_STOPPED;
     queues_close(bounce);
-    virtio_device_stopped(bounce->dev);
+    stopped_tell(bounce);
+    if (again)
+        session_begin(bounce);
+}
+
+static bool is_stopping(const struct bounce *bounce)
+{
+    return bounce->state == BOUNCE_STOPPING || bounce->state == BOUNCE_RESTARTING;
 }
 
 static void backend_stop_now(struct bounce *bounce)
@@ -255,8 +281,8 @@ static bool backend_is_drained(struct bounce *bounce)
 }
 
 /*
- * The queues are let go of once the back-end has answered, or is given up by a time limit. It is asked only
- * when it has finished the requests that it has: back-ends answer GET_VRING_BASE with requests still in
+ * The shadow rings are let go of once the back-end has answered, or is given up by a time limit. It is asked
+ * only when it has finished the requests that it has: back-ends answer GET_VRING_BASE with requests still in
  * flight, and return those later into whatever ring is there then.
  */
 static void backend_stop(struct bounce *bounce)
@@ -292,25 +318,36 @@ void bounce_called(struct bounce_queue *q)
     if (!bounce->draining || !backend_is_drained(bounce))
         return;
     backend_stop_now(bounce);
-    if (!bounce->backend_busy && bounce->stop_wanted)
+    if (!bounce->backend_busy && is_stopping(bounce))
         stop_finish(bounce);
 }
 
+/*
+ * Not every driver waits for the end of a reset, and from now on nothing here touches the guest's memory: so
+ * the reset ends at once, while the back-end goes on with what it has, in the shadow rings. A start that
+ * comes meanwhile has to wait for it: however often a driver starts and resets the device, its back-end is
+ * stopped and started one after the other.
+ */
 static void bounce_stop(void *datapath)
 {
     struct bounce *bounce = datapath;
 
-    bounce->stop_wanted = true;
-    bounce->state = BOUNCE_STOPPED;
+    /* What is in flight is nothing that a successor of this process may submit again. */
+    for (unsigned i = 0; i < bounce->options.nr_queues && bounce->state != BOUNCE_RESTARTING; i++)
+        bounce_queue_forget(&bounce->queues[i]);
+    bounce->stopped_owed = true;
+    bounce->state = BOUNCE_STOPPING;
     backend_stop(bounce);
     if (!bounce->backend_busy)
         stop_finish(bounce);
+    else if (!bounce->options.reset_waits)
+        stopped_tell(bounce);
 }
 
 void bounce_backend_stopped(struct bounce *bounce)
 {
     bounce->backend_busy = bounce->backend_stopping = false;
-    if (bounce->stop_wanted)
+    if (is_stopping(bounce))
         stop_finish(bounce);
     else
         backend_view_drop(bounce);
@@ -321,7 +358,7 @@ void bounce_backend_stopped(struct bounce *bounce)
 void bounce_backend_lost(struct bounce *bounce, const char *why)
 {
     bounce->backend_busy = bounce->backend_stopping = false;
-    if (bounce->stop_wanted) {
+    if (is_stopping(bounce)) {
         stop_finish(bounce);
         return;
     }
@@ -340,6 +377,8 @@ void bounce_backend_lost(struct bounce *bounce, const char *why)
         backend_view_drop(bounce);
         break;
     case BOUNCE_STOPPED:
+    case BOUNCE_STOPPING:
+    case BOUNCE_RESTARTING:
     case BOUNCE_FAILING:
         break;
     }
@@ -390,6 +429,8 @@ static void queue_look(struct bounce_queue *q)
             bounce_queue_fail(q);
         break;
     case BOUNCE_STOPPED:
+    case BOUNCE_STOPPING:
+    case BOUNCE_RESTARTING:
     case BOUNCE_WAITING:
     case BOUNCE_STARTING:
     case BOUNCE_HALTED:
@@ -468,8 +509,9 @@ unsigned bounce_queue_in_flight(const struct bounce *bounce, unsigned queue)
 const char *bounce_state_name(const struct bounce *bounce)
 {
     static const char *const names[] = {
-        [BOUNCE_STOPPED] = "stopped", [BOUNCE_WAITING] = "waiting", [BOUNCE_STARTING] = "starting",
-        [BOUNCE_RUNNING] = "running", [BOUNCE_FAILING] = "failing", [BOUNCE_HALTED] = "halted",
+        [BOUNCE_STOPPED] = "stopped", [BOUNCE_STOPPING] = "stopping", [BOUNCE_RESTARTING] = "restarting",
+        [BOUNCE_WAITING] = "waiting", [BOUNCE_STARTING] = "starting", [BOUNCE_RUNNING] = "running",
+        [BOUNCE_FAILING] = "failing", [BOUNCE_HALTED] = "halted",
     };
 
     return names[bounce->state];

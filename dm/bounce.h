@@ -15,6 +15,10 @@
  * What dies and what lives: struct bounce_saved says which of the guest's chains are in flight. When this
  * process or the back-end is replaced, they are submitted again in their old order, into new shadow rings.
  *
+ * A reset by the driver: it may set the device up again at once, in whatever memory it likes, while the
+ * back-end finishes in the shadow rings what it was asked for, which is thrown away. The driver is served
+ * again when that is done.
+ *
  * What the driver lends: some queues (net's and vsock's receive queues) hold buffers that may wait for ever,
  * and are not requests. See bounce_options.lends.
  *
@@ -82,6 +86,9 @@ struct bounce_options {
     /* Some back-ends count a status byte at the end and not what is before it: copy all that is writable,
      * whatever length they claim. */
     bool copy_all;
+    /* The driver is to see the end of a reset only when the back-end has stopped: what that has mapped into
+     * the guest must be gone by then. Without, it is over at once. */
+    bool reset_waits;
     double drain_limit; /* seconds that the back-end has to finish its requests when the driver resets the
                            device */
 };
@@ -104,7 +111,8 @@ struct bounce_counts {
 struct bounce_counts bounce_queue_counts(const struct bounce *bounce, unsigned queue);
 /* Requests of the driver that wait for the back-end, or for there to be one. */
 unsigned bounce_queue_in_flight(const struct bounce *bounce, unsigned queue);
-/* "stopped", "waiting", "starting", "running", "failing", "halted": see enum bounce_state. */
+/* "stopped", "stopping", "restarting", "waiting", "starting", "running", "failing", "halted": see enum
+ * bounce_state. */
 const char *bounce_state_name(const struct bounce *bounce);
 
 /* The device is being removed: once its back-end is lost there will be no other. */

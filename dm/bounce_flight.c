@@ -110,6 +110,12 @@ static int saved_recover(struct bounce_queue *q)
     return 0;
 }
 
+void bounce_queue_forget(struct bounce_queue *q)
+{
+    *q->saved = (struct bounce_queue_saved){0};
+    saved_order();
+}
+
 int bounce_queue_open(struct bounce_queue *q, bool resume, const char **why)
 {
     int rc;
@@ -118,7 +124,7 @@ int bounce_queue_open(struct bounce_queue *q, bool resume, const char **why)
     if (*why != NULL)
         return -EINVAL;
     if (!resume)
-        *q->saved = (struct bounce_queue_saved){0};
+        bounce_queue_forget(q);
     else if (saved_recover(q) != 0) {
         *why = "its used ring is no longer in memory";
         return -EINVAL;

@@ -65,9 +65,11 @@ struct bounce_queue {
 };
 
 enum bounce_state {
-    BOUNCE_STOPPED,  /* the driver is not up */
-    BOUNCE_WAITING,  /* the driver is up, the back-end is being connected again */
-    BOUNCE_STARTING, /* the back-end is being told of the rings */
+    BOUNCE_STOPPED,    /* the driver is not up */
+    BOUNCE_STOPPING,   /* ... since it reset the device, and the back-end has not let go of the memfd yet */
+    BOUNCE_RESTARTING, /* likewise, but the driver is up again: it is served when the back-end has let go */
+    BOUNCE_WAITING,    /* the driver is up, the back-end is being connected again */
+    BOUNCE_STARTING,   /* the back-end is being told of the rings */
     BOUNCE_RUNNING,
     BOUNCE_FAILING, /* the back-end is gone: requests are refused */
     BOUNCE_HALTED,  /* the driver broke the rules: rings are not touched until it resets the device */
@@ -85,8 +87,8 @@ struct bounce {
     bool backend_stopping;
     bool draining;        /* frontend_stop is to be called when the back-end has finished its requests */
     ev_timer drain_timer; /* ... for which it has this long */
-    bool loss_untold; /* the connection was lost before the driver started, and lost() has not said so yet */
-    bool stop_wanted; /* virtio_device_stopped is owed */
+    bool loss_untold;  /* the connection was lost before the driver started, and lost() has not said so yet */
+    bool stopped_owed; /* virtio_device_stopped is */
     uint64_t shadow_features; /* of the shadow rings, acked to the back-end */
     struct bounce_pool pool;
     struct bounce_arena common;    /* the part of it for requests */
@@ -108,6 +110,8 @@ int bounce_queue_shadow(struct bounce_queue *q, uint64_t ring_offset);
 void bounce_queue_unshadow(struct bounce_queue *q);
 /* Frees all. */
 void bounce_queue_close(struct bounce_queue *q);
+/* Nothing is in flight, nothing was: what the driver had is of no interest to anybody who comes after. */
+void bounce_queue_forget(struct bounce_queue *q);
 
 /*
  * bounce_flight.c: the guest's side. What returns false or -1 has told of the error by bounce_guest_error.

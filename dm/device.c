@@ -174,6 +174,7 @@ static struct bounce_options device_bounce_options(const struct device *device, 
         .used_together = type->used_together,
         .header_first = type->header_first,
         .copy_all = type->copy_all,
+        .reset_waits = device->shmem != NULL,
         .drain_limit = options->reply_limit > 0 ? options->reply_limit : FRONTEND_REPLY_LIMIT,
     };
 }

@@ -136,7 +136,7 @@ void virtio_device_status_set(struct virtio_device *dev, uint8_t status)
         device_reset(dev);
         return;
     }
-    if (state->resetting) /* a driver waits until status reads 0 (spec 2.4) */
+    if (state->resetting) /* a driver is to wait until status reads 0 (spec 2.4.2) */
         return;
     /* A driver only ever adds bits (spec 2.1.1), and NEEDS_RESET is ours. */
     added &= VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |
@@ -397,8 +397,9 @@ int virtio_device_init(struct virtio_device *dev, bool resumed)
 
 void virtio_device_resume(struct virtio_device *dev)
 {
+    /* The data path may have been killed anywhere in its stop: it does that again. */
     if (dev->state->resetting)
-        device_reset_complete(dev);
+        dev->datapath_ops->stop(dev->datapath);
     else if (dev->state->status & VIRTIO_CONFIG_S_DRIVER_OK)
         device_start(dev);
 }

@@ -6,8 +6,8 @@
  * data is behind struct virtio_datapath_ops. Neither knows the other.
  *
  * Nothing here waits: starting and stopping of the data path are asynchronous. While a reset is under way the
- * status reads as it was before; it reads 0 once the data path has let go of the queues, which is what
- * drivers wait for.
+ * status reads as it was before; it reads 0 once the data path has let go of the queues. Until then nothing
+ * that a driver does has an effect, and some do not wait: so a data path should let go at once where it can.
  */
 #ifndef VHOST_DM_VIRTIO_DEVICE_H
 #define VHOST_DM_VIRTIO_DEVICE_H
@@ -57,11 +57,12 @@ struct virtio_transport_ops {
 
 struct virtio_datapath_ops {
     const char *name;
-    /* The driver is ready (DRIVER_OK): begin to serve the enabled queues. Later troubles are reported by
-     * virtio_device_broken. */
+    /* The driver is ready (DRIVER_OK): begin to serve the enabled queues; now, or when what a stop has left
+     * to be done is done. Later troubles are reported by virtio_device_broken. */
     void (*start)(void *datapath);
     /* Let go of the queues: guest memory is not touched from now on, and virtio_device_stopped is called,
-     * perhaps before this returns. */
+     * perhaps before this returns; from then on start may be called. Also without a start, where a
+     * predecessor did not complete a stop. */
     void (*stop)(void *datapath);
     /* The driver notified a queue that is enabled, after DRIVER_OK. Called as work, not inside the access. */
     void (*kick)(void *datapath, unsigned queue);

@@ -241,7 +241,8 @@ static void killed_in_reset(struct restart_test *r, unsigned arg)
     kill(getpid(), SIGKILL);
 }
 
-/* Killed between the driver's reset and the back-end's consent: the successor completes the reset. */
+/* Killed between the driver's reset and the back-end's consent: there is nothing that the successor would do
+ * for the driver. */
 START_TEST(killed_during_a_reset)
 {
     struct restart_test r;
@@ -256,6 +257,46 @@ START_TEST(killed_during_a_reset)
     adopt(r.blk);
     ck_assert_int_eq(virtio_driver_reset(drv, BLK_TEST_PATIENCE), 0);
     blk_test_start(r.blk, 0);
+    blk_load_run(r.load, r.load->completed + 1000, BLK_TEST_PATIENCE);
+    blk_load_drain(r.load, BLK_TEST_PATIENCE);
+    blk_load_verify_all(r.load, BLK_TEST_PATIENCE);
+    restart_close(&r);
+}
+END_TEST
+
+static void killed_when_a_start_waits(struct restart_test *r, unsigned arg)
+{
+    struct blk_test *t = r->blk;
+
+    (void)arg;
+    adopt(t);
+    blk_test_find_devices(t);
+    blk_test_start(t, 0);
+    blk_load_run(r->load, 200, CHILD_SECONDS);
+    backend_pause(&t->backends[0]);
+    blk_load_submit(r->load, UINT64_MAX);
+    guest_os_idle(&t->os, CHILD_SECONDS);
+    blk_test_start(t, 0);
+    blk_load_forget(r->load);
+    blk_load_submit(r->load, r->load->submitted + 10);
+    kill(getpid(), SIGKILL);
+}
+
+/* Killed when the driver had started the device again, and the back-end was still at work for the time
+ * before: the successor begins with the start, and submits nothing of before again. */
+START_TEST(killed_before_a_start_that_waits)
+{
+    struct restart_test r;
+    uint64_t completed;
+
+    restart_open(&r, _i);
+    in_doomed_child(&r, killed_when_a_start_waits, 0);
+    backend_continue(&r.blk->backends[0]);
+    settle(&r);
+    completed = r.load->completed;
+    adopt(r.blk);
+    blk_load_drain(r.load, BLK_TEST_PATIENCE);
+    ck_assert_uint_eq(r.load->completed, completed + 10);
     blk_load_run(r.load, r.load->completed + 1000, BLK_TEST_PATIENCE);
     blk_load_drain(r.load, BLK_TEST_PATIENCE);
     blk_load_verify_all(r.load, BLK_TEST_PATIENCE);
@@ -376,6 +417,7 @@ void blk_cases_restart(TCase *tcase)
     blk_test_add_by_transport(tcase, killed_under_load);
     blk_test_add_by_transport(tcase, killed_before_the_interrupt);
     blk_test_add_by_transport(tcase, killed_during_a_reset);
+    blk_test_add_by_transport(tcase, killed_before_a_start_that_waits);
     blk_test_add_by_transport(tcase, killed_when_a_reset_is_needed);
     tcase_add_loop_test(tcase, another_place_after_a_restart, 0, 4);
     blk_test_add_by_transport(tcase, damaged_saved_state);

@@ -48,6 +48,13 @@ tests_local_test_types_SOURCES = tests/local/test_types.c tests/unit/fds.h $(RIN
 tests_local_test_types_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_local_test_types_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -lpthread
 
+# Drivers that reset a device, and do not wait.
+check_PROGRAMS += tests/local/test_reset
+TESTS += tests/local/test_reset
+tests_local_test_reset_SOURCES = tests/local/test_reset.c $(RINGS_TEST)
+tests_local_test_reset_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_local_test_reset_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -lpthread
+
 check_PROGRAMS += tests/local/test_probe
 TESTS += tests/local/test_probe
 tests_local_test_probe_SOURCES = tests/local/test_probe.c tests/local/backend_process.c \
