@@ -104,6 +104,17 @@ static int backend_tell(struct bounce *bounce)
     return frontend_start(bounce->fe, &start);
 }
 
+/*
+ * What was used last the driver may not have been told of: by us when the back-end broke a rule, by a
+ * predecessor that was killed between a completion and its interrupt. With the event index it would not be
+ * told of what follows either. Since a start nothing was used if no chain was taken.
+ */
+static void interrupt_missed(struct bounce_queue *q)
+{
+    if (q->saved->sequence != 0)
+        virtio_device_queue_interrupt(q->bounce->dev, q->index);
+}
+
 /* Refuses what the back-end had and what comes, and tells the driver. */
 static void fail_begin(struct bounce *bounce, const char *why)
 {
@@ -113,9 +124,7 @@ static void fail_begin(struct bounce *bounce, const char *why)
     bounce->state = BOUNCE_FAILING;
     for_each_active(q, bounce)
     {
-        /* What was used last the driver may not have been told of: by us when the back-end broke a rule, by a
-         * predecessor that was killed. With the event index it would not be told of what follows either. */
-        virtio_device_queue_interrupt(bounce->dev, q->index);
+        interrupt_missed(q);
         if (bounce_queue_relist(q) == 0 && bounce->options.refusal.how != REFUSE_NOT)
             guest_work_queue(bounce->dev->guest, &q->kick_work);
     }
@@ -175,8 +184,7 @@ void bounce_backend_started(struct bounce *bounce)
     for_each_active(q, bounce)
     {
         guest_work_queue(bounce->dev->guest, &q->kick_work);
-        /* A predecessor may have been killed between a completion and its interrupt. */
-        virtio_device_queue_interrupt(bounce->dev, q->index);
+        interrupt_missed(q);
     }
 }
 

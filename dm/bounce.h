@@ -45,7 +45,7 @@ struct frontend;
 struct bounce_queue_saved {
     uint16_t used_idx;                          /* what we have published in the used ring */
     uint16_t nr_completing;                     /* how many used elements are being published */
-    uint32_t sequence;                          /* of the last chain taken */
+    uint32_t sequence;                          /* of the last chain taken; 0: none was */
     uint16_t completing[VIRTIO_MAX_QUEUE_SIZE]; /* ... and their heads */
     uint32_t in_flight[VIRTIO_MAX_QUEUE_SIZE];  /* by head: its sequence number, never 0; 0: not in flight */
 };

@@ -25,6 +25,7 @@
 #include <linux/virtio_pci.h>
 
 #include "common/log.h"
+#include "dm/bounce.h"
 
 #define ROUNDS        20
 #define SETTLE_US     20 /* between attempts to find the device model at work */
@@ -226,6 +227,42 @@ START_TEST(killed_before_the_interrupt)
 }
 END_TEST
 
+static bool is_running(void *ctx)
+{
+    const struct blk_test *t = ctx;
+
+    return strcmp(bounce_state_name(device_info(t->rig.devices[0]).bounce), "running") == 0;
+}
+
+static void killed_when_nothing_is_used(struct restart_test *r, unsigned arg)
+{
+    struct blk_test *t = r->blk;
+
+    (void)arg;
+    adopt(t);
+    blk_test_find_devices(t);
+    blk_test_start(t, 0);
+    ck_assert(guest_os_wait(&t->os, is_running, t, CHILD_SECONDS));
+    kill(getpid(), SIGKILL);
+}
+
+/* There is no interrupt that could be missing. */
+START_TEST(killed_before_the_first_request)
+{
+    struct restart_test r;
+
+    restart_open(&r, _i);
+    in_doomed_child(&r, killed_when_nothing_is_used, 0);
+    settle(&r);
+    adopt(r.blk);
+    ck_assert(guest_os_wait(&r.blk->os, is_running, r.blk, BLK_TEST_PATIENCE));
+    ck_assert(!virtio_driver_has_interrupt(&r.blk->drivers[0]));
+    blk_load_run(r.load, 300, BLK_TEST_PATIENCE);
+    blk_load_drain(r.load, BLK_TEST_PATIENCE);
+    restart_close(&r);
+}
+END_TEST
+
 static void killed_in_reset(struct restart_test *r, unsigned arg)
 {
     struct blk_test *t = r->blk;
@@ -416,6 +453,7 @@ void blk_cases_restart(TCase *tcase)
 {
     blk_test_add_by_transport(tcase, killed_under_load);
     blk_test_add_by_transport(tcase, killed_before_the_interrupt);
+    blk_test_add_by_transport(tcase, killed_before_the_first_request);
     blk_test_add_by_transport(tcase, killed_during_a_reset);
     blk_test_add_by_transport(tcase, killed_before_a_start_that_waits);
     blk_test_add_by_transport(tcase, killed_when_a_reset_is_needed);

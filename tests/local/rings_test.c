@@ -147,18 +147,34 @@ uint16_t backend_head(unsigned queue, uint16_t pos)
         ->ring[pos % fake.rings[queue].num];
 }
 
-void backend_use(unsigned queue, uint16_t nr, uint32_t len)
+static void used_add(unsigned queue, uint32_t id, uint32_t len)
+{
+    struct vring_used *used = backend_at(fake.rings[queue].addr.used);
+
+    used->ring[shown[queue]++ % fake.rings[queue].num] = (struct vring_used_elem){.id = id, .len = len};
+}
+
+static void used_show(unsigned queue)
 {
     struct vring_used *used = backend_at(fake.rings[queue].addr.used);
     uint64_t one = 1;
 
-    for (unsigned i = 0; i < nr; i++) {
-        used->ring[shown[queue] % fake.rings[queue].num] =
-            (struct vring_used_elem){.id = backend_head(queue, shown[queue]), .len = len};
-        shown[queue]++;
-    }
     __atomic_store_n(&used->idx, shown[queue], __ATOMIC_RELEASE);
     ck_assert_int_eq(write(fake.rings[queue].call, &one, sizeof(one)), sizeof(one));
+}
+
+void backend_use(unsigned queue, uint16_t nr, uint32_t len)
+{
+    for (unsigned i = 0; i < nr; i++)
+        used_add(queue, backend_head(queue, shown[queue]), len);
+    used_show(queue);
+}
+
+void backend_use_raw(unsigned queue, const uint32_t *ids, unsigned nr)
+{
+    for (unsigned i = 0; i < nr; i++)
+        used_add(queue, ids[i], 0);
+    used_show(queue);
 }
 
 struct wait_avail {

@@ -50,8 +50,9 @@ struct vring_desc *backend_desc(unsigned queue, unsigned i);
 uint16_t backend_avail(unsigned queue);
 /* The head of the chain at a position of the avail ring. */
 uint16_t backend_head(unsigned queue, uint16_t pos);
-/* Uses the next nr chains. */
+/* Uses the next nr chains; whatever it likes. */
 void backend_use(unsigned queue, uint16_t nr, uint32_t len);
+void backend_use_raw(unsigned queue, const uint32_t *ids, unsigned nr);
 void wait_avail(unsigned queue, uint16_t idx);
 
 /* The guest's queues. Adds a chain, whose memory it returns. */
