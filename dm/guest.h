@@ -60,8 +60,8 @@ void guest_work_queue(struct guest *guest, struct guest_work *work);
 
 /*
  * A pointer to guest RAM at gpa for at most *len bytes (out: how many can be used, at least 1). NULL when
- * there is no RAM: shared memory, too, can only be copied. Good until control returns to the event loop;
- * never kept.
+ * there is no RAM: shared memory, too, can only be copied. Good until control returns to the event loop, or
+ * for a few more calls that touch guest memory (hypervisor_ops.map_ram); never kept.
  */
 void *guest_memory_at(struct guest *guest, uint64_t gpa, size_t *len);
 /* Copies len bytes. 0, or -EFAULT when a part of the range is not memory (what comes before it was copied).

@@ -122,6 +122,8 @@ struct hypervisor_page_ops {
     void (*device_remove)(struct hypervisor *hv, uint64_t nr_pages, uint64_t gpa);
 };
 
+#define MAP_RAM_KEPT 16 /* how many of map_ram's pointers may be held at a time */
+
 struct hypervisor_ops {
     const char *name;
 
@@ -141,8 +143,9 @@ struct hypervisor_ops {
     int (*add_ram)(struct hypervisor *hv, struct region_table *table);
     /*
      * Guest RAM at gpa. *len in: bytes wanted (not 0); out: bytes that can be used at the pointer, at most
-     * those wanted, at least 1. The pointer is good until control returns to the event loop or the
-     * hypervisor calls memory_changed. NULL: no memory there (any more), or it cannot be mapped.
+     * those wanted, at least 1. The pointer is good until control returns to the event loop, the hypervisor
+     * calls memory_changed, or MAP_RAM_KEPT more calls were made, by whoever: a function that touches guest
+     * memory makes some. NULL: no memory there (any more), or it cannot be mapped.
      */
     void *(*map_ram)(struct hypervisor *hv, uint64_t gpa, size_t *len);
 

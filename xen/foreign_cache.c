@@ -4,11 +4,13 @@
  *
  * A chunk is one mapping of 512 guest frames. Frames that are not populated (ballooned out, or beyond the end
  * of memory) stay holes in it, on which a touch is a SIGBUS: a bitmap tells which are good. A hole that has
- * been filled since is seen when it is asked for: then the chunk is mapped anew beside the old one, which
- * stays until nobody can hold a pointer into it. A mapping is never split or mapped over: privcmd frees the
- * pages behind it when its whole VMA goes.
+ * been filled since is seen when it is asked for: then the chunk is mapped anew beside the old one, which is
+ * retired: it stays until nobody can hold a pointer into it. A mapping is never split or mapped over: privcmd
+ * frees the pages behind it when its whole VMA goes.
  *
- * Chunks are found by a hash of their number, the one used last without it.
+ * Chunks are found by a hash of their number, the one used last without it. All of them, retired or not, are
+ * in one list by age: between events the oldest go until there is the usual number of them, and during an
+ * event, which may go through all of a large guest's memory, as soon as there would be twice as many.
  */
 #include "xen/foreign_cache.h"
 
@@ -30,8 +32,9 @@
 #define GPA_BITS 52
 
 struct chunk {
-    struct list_link age; /* in chunks or retired; the least recently used is first */
+    struct list_link age; /* in chunks */
     struct chunk *next;   /* in its bucket */
+    bool retired;         /* in no bucket */
     uint64_t number;      /* gpa >> CHUNK_SHIFT */
     uint8_t *base;
     uint64_t valid[BITMAP_WORDS]; /* bit n: frame n is mapped */
@@ -40,9 +43,9 @@ struct chunk {
 struct foreign_cache {
     xenforeignmemory_handle *fmem; /* borrowed */
     uint16_t domid;
-    size_t max_chunks, count;
-    struct chunk *last; /* the one used last, or NULL */
-    struct list_link chunks, retired;
+    size_t max_chunks, count, nr_retired; /* count: without those that are retired */
+    struct chunk *last;                   /* the one used last, or NULL */
+    struct list_link chunks;              /* the least recently used is first */
     struct chunk *buckets[1 << BUCKETS_LOG2];
 };
 
@@ -75,7 +78,7 @@ static unsigned pages_valid(const struct chunk *chunk, unsigned page, unsigned m
     return MIN(n, max);
 }
 
-static void chunk_free(struct foreign_cache *cache, struct chunk *chunk)
+static void chunk_unmap(struct foreign_cache *cache, struct chunk *chunk)
 {
     list_remove(&chunk->age);
     xenforeignmemory_unmap(cache->fmem, chunk->base, CHUNK_PAGES);
@@ -95,6 +98,27 @@ static void chunk_unhash(struct foreign_cache *cache, struct chunk *chunk)
         cache->last = NULL;
 }
 
+static void chunk_retire(struct foreign_cache *cache, struct chunk *chunk)
+{
+    chunk_unhash(cache, chunk);
+    chunk->retired = true;
+    cache->nr_retired++;
+}
+
+static void chunk_drop(struct foreign_cache *cache, struct chunk *chunk)
+{
+    if (chunk->retired)
+        cache->nr_retired--;
+    else
+        chunk_unhash(cache, chunk);
+    chunk_unmap(cache, chunk);
+}
+
+static void oldest_drop(struct foreign_cache *cache)
+{
+    chunk_drop(cache, container_of(cache->chunks.next, struct chunk, age));
+}
+
 /* Maps a chunk and hashes it. NULL: none of its frames can be mapped, or no memory. */
 static struct chunk *chunk_map(struct foreign_cache *cache, uint64_t number)
 {
@@ -103,6 +127,8 @@ static struct chunk *chunk_map(struct foreign_cache *cache, uint64_t number)
     struct chunk *chunk, **bucket;
     unsigned nr_valid = 0;
 
+    while (cache->count + cache->nr_retired >= 2 * cache->max_chunks)
+        oldest_drop(cache);
     chunk = calloc(1, sizeof(*chunk));
     if (!chunk)
         return NULL;
@@ -123,7 +149,7 @@ static struct chunk *chunk_map(struct foreign_cache *cache, uint64_t number)
     }
     list_init(&chunk->age);
     if (!nr_valid) {
-        chunk_free(cache, chunk);
+        chunk_unmap(cache, chunk);
         return NULL;
     }
     list_append(&cache->chunks, &chunk->age);
@@ -180,9 +206,7 @@ void *foreign_cache_map(struct foreign_cache *cache, uint64_t gpa, size_t *len)
     if (!page_valid(chunk, page)) {
         if (!page_appeared(cache, gpa >> GUEST_PAGE_SHIFT))
             return NULL;
-        chunk_unhash(cache, chunk);
-        list_remove(&chunk->age);
-        list_append(&cache->retired, &chunk->age);
+        chunk_retire(cache, chunk);
         chunk = chunk_map(cache, number);
         if (!chunk)
             return NULL;
@@ -197,38 +221,33 @@ void *foreign_cache_map(struct foreign_cache *cache, uint64_t gpa, size_t *len)
     return chunk->base + offset;
 }
 
-static void list_free(struct foreign_cache *cache, struct list_link *list)
+void foreign_cache_drop(struct foreign_cache *cache)
 {
     struct chunk *chunk, *tmp;
 
-    list_for_each_safe (chunk, tmp, list, age)
-        chunk_free(cache, chunk);
-}
-
-void foreign_cache_drop(struct foreign_cache *cache)
-{
-    list_free(cache, &cache->chunks);
-    list_free(cache, &cache->retired);
+    list_for_each_safe (chunk, tmp, &cache->chunks, age)
+        chunk_unmap(cache, chunk);
     if (cache->count)
         memset(cache->buckets, 0, sizeof(cache->buckets));
-    cache->count = 0;
+    cache->count = cache->nr_retired = 0;
     cache->last = NULL;
 }
 
 bool foreign_cache_over_limit(const struct foreign_cache *cache)
 {
-    return cache->count > cache->max_chunks || !list_is_empty(&cache->retired);
+    return cache->count > cache->max_chunks || cache->nr_retired > 0;
 }
 
 void foreign_cache_trim(struct foreign_cache *cache)
 {
-    list_free(cache, &cache->retired);
-    while (cache->count > cache->max_chunks) {
-        struct chunk *oldest = container_of(cache->chunks.next, struct chunk, age);
+    struct chunk *chunk, *tmp;
 
-        chunk_unhash(cache, oldest);
-        chunk_free(cache, oldest);
-    }
+    if (cache->nr_retired > 0)
+        list_for_each_safe (chunk, tmp, &cache->chunks, age)
+            if (chunk->retired)
+                chunk_drop(cache, chunk);
+    while (cache->count > cache->max_chunks)
+        oldest_drop(cache);
 }
 
 static int cache_copy(struct foreign_cache *cache, uint64_t gpa, uint8_t *to, const uint8_t *from, size_t len)
@@ -275,9 +294,8 @@ struct foreign_cache *foreign_cache_new(xenforeignmemory_handle *fmem, uint16_t 
         return NULL;
     cache->fmem = fmem;
     cache->domid = domid;
-    cache->max_chunks = max_chunks;
+    cache->max_chunks = MAX(max_chunks, (size_t)1);
     list_init(&cache->chunks);
-    list_init(&cache->retired);
     return cache;
 }
 

@@ -4,8 +4,8 @@
  * asked for and kept until the guest's memory changes or too many are held. Used by the ioreq server, by
  * hypervisor_ops.map_ram and by whatever reads tables in guest memory.
  *
- * Pointers are good until control returns to the event loop (foreign_cache_trim runs there) or until
- * foreign_cache_drop.
+ * A pointer is good until control returns to the event loop (foreign_cache_trim runs there), until
+ * foreign_cache_drop, or until as many others have been asked for as there may be mappings.
  */
 #ifndef VHOST_DM_XEN_FOREIGN_CACHE_H
 #define VHOST_DM_XEN_FOREIGN_CACHE_H
@@ -18,15 +18,16 @@
 
 struct foreign_cache;
 
-/* An empty cache that keeps at most max_chunks mappings between events, or NULL without memory. fmem is
- * borrowed. */
+/* An empty cache that keeps at most max_chunks mappings (0 is as 1) between events, and twice as many during
+ * one; or NULL without memory. fmem is borrowed. */
 struct foreign_cache *foreign_cache_new(xenforeignmemory_handle *fmem, uint16_t domid, size_t max_chunks);
 /* Unmaps and frees everything; NULL is allowed. */
 void foreign_cache_free(struct foreign_cache *cache);
 
 /*
- * A pointer to guest memory at gpa; *len in: bytes wanted, not 0; out: bytes that can be used there. NULL:
- * nothing is populated at gpa, or it cannot be mapped.
+ * A pointer to guest memory at gpa, which stays good at least for the next 2 * max_chunks - 1 calls of this
+ * function and of foreign_cache_read and _write for each 2 MiB that they touch; *len in: bytes wanted, not 0;
+ * out: bytes that can be used there. NULL: nothing is populated at gpa, or it cannot be mapped.
  */
 void *foreign_cache_map(struct foreign_cache *cache, uint64_t gpa, size_t *len);
 

@@ -43,8 +43,10 @@
 #include "xen/xen_pages.h"
 #include "xen/xen_state.h"
 
-/* 2 MiB each: 8 GiB of address space, and 1 MiB of our memory, at the most. */
+/* 2 MiB each: 8 GiB of address space, and 1 MiB of our memory, at the most; twice that during an event. */
 #define CACHE_CHUNKS 4096
+
+_Static_assert(2 * CACHE_CHUNKS > MAP_RAM_KEPT, "the cache keeps what map_ram promises");
 
 /* Without the CPUID leaf: the least that an x86-64 processor has. */
 #define GPA_BITS_MIN 36

@@ -191,6 +191,71 @@ START_TEST(test_cache_eviction)
 }
 END_TEST
 
+/* Within one event, too, of which nobody knows how long it is: twice the number, and the last ones are good.
+ */
+START_TEST(test_cache_bound)
+{
+    enum { CHUNKS = 40, LIMIT = 4, BOUND = 2 * LIMIT };
+    uint8_t *pointers[CHUNKS];
+    size_t len = 1, maps;
+
+    cache_start(LIMIT);
+    fake_memory_set(0, CHUNKS * CHUNK, true);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        pointers[i] = foreign_cache_map(cache, i * CHUNK, &len);
+        ck_assert_ptr_nonnull(pointers[i]);
+        ck_assert_uint_eq(foreign_cache_count(cache), MIN(i + 1, (unsigned)BOUND));
+        ck_assert_uint_eq(fake.mapped_pages, foreign_cache_count(cache) * 512);
+        for (unsigned j = i - MIN(i, BOUND - 1u); j <= i; j++)
+            ck_assert_uint_eq(*pointers[j] = (uint8_t)(i + j), *fake_memory_at(j * CHUNK));
+    }
+    /* What is used again and again is not mapped again. */
+    maps = fake.nr_maps;
+    for (unsigned i = 0; i < CHUNKS - BOUND; i++) {
+        ck_assert_ptr_eq(foreign_cache_map(cache, (CHUNKS - 1) * CHUNK, &len), pointers[CHUNKS - 1]);
+        ck_assert_ptr_nonnull(foreign_cache_map(cache, i * CHUNK, &len));
+    }
+    ck_assert_uint_eq(fake.nr_maps, maps + CHUNKS - BOUND);
+    foreign_cache_trim(cache);
+    ck_assert_uint_eq(foreign_cache_count(cache), LIMIT);
+    ck_assert_uint_eq(fake.mapped_pages, LIMIT * 512);
+    cache_end();
+}
+END_TEST
+
+/* A guest that fills one hole after the other, each of which has the chunk mapped anew. */
+START_TEST(test_cache_bound_of_retired)
+{
+    enum { LIMIT = 4, BOUND = 2 * LIMIT, PAGES = 512 };
+    uint8_t *pointers[PAGES];
+    size_t len = 1;
+
+    cache_start(LIMIT);
+    for (unsigned i = 0; i < PAGES; i++) {
+        fake_memory_set(i * 4096, 4096, true);
+        pointers[i] = foreign_cache_map(cache, i * 4096, &len);
+        ck_assert_ptr_nonnull(pointers[i]);
+        ck_assert_uint_eq(foreign_cache_count(cache), 1);
+        ck_assert_uint_le(fake.mapped_pages, BOUND * 512);
+        for (unsigned j = i - MIN(i, BOUND - 1u); j <= i; j++)
+            ck_assert_uint_eq(*pointers[j] = (uint8_t)(i + j), *fake_memory_at(j * 4096));
+    }
+    ck_assert(foreign_cache_over_limit(cache));
+    foreign_cache_trim(cache);
+    ck_assert(!foreign_cache_over_limit(cache));
+    ck_assert_uint_eq(fake.mapped_pages, 512);
+    /* The old ones go with the guest's memory too. */
+    fake_memory_set(CHUNK, 4096, true);
+    ck_assert_ptr_nonnull(foreign_cache_map(cache, CHUNK, &len));
+    fake_memory_set(CHUNK + 4096, 4096, true);
+    ck_assert_ptr_nonnull(foreign_cache_map(cache, CHUNK + 4096, &len));
+    foreign_cache_drop(cache);
+    ck_assert(!foreign_cache_over_limit(cache));
+    ck_assert_uint_eq(fake.mapped_pages, 0);
+    cache_end();
+}
+END_TEST
+
 /* ---- memory maps ---- */
 
 static void hvm_info_put(uint32_t low_pages, uint32_t high_pages)
@@ -548,6 +613,8 @@ int main(void)
     tcase_add_test(tcase, test_cache_failures);
     tcase_add_test(tcase, test_cache_random);
     tcase_add_test(tcase, test_cache_eviction);
+    tcase_add_test(tcase, test_cache_bound);
+    tcase_add_test(tcase, test_cache_bound_of_retired);
     tcase_add_test(tcase, test_map_hvm);
     tcase_add_test(tcase, test_map_probe);
     tcase_add_test(tcase, test_map_pvh);
