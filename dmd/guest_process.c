@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ static int vhost_dm_start(struct guest_process *process)
     return rc;
 }
 
+/* Removes what one that was killed has left. All else that a mistaken socket= may name is not ours. */
+static void socket_remove(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
 static int back_end_start(struct guest_process *process)
 {
     struct guest *guest = process->guest;
@@ -81,7 +91,7 @@ static int back_end_start(struct guest_process *process)
     char shm[RECORD_PATH_LEN + 16] = "VHOST_DM_SHM=";
 
     record_path(shm + strlen(shm), guest->daemon->config.state_dir, guest->domain.domid, "shm");
-    unlink(device->socket); /* of one that was killed */
+    socket_remove(device->socket);
     return child_start(&process->child, guest->daemon->loop, device->back_end.word, shm, -1, process_ended,
                        process);
 }

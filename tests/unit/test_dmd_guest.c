@@ -306,6 +306,27 @@ START_TEST(cannot_be_made)
 }
 END_TEST
 
+/* A back-end's socket= may be mistaken: only a socket is removed before it is started. */
+START_TEST(socket_is_a_file)
+{
+    static const char *const names[] = {"disk.img", "socket"};
+
+    text_write("disk.img", "what must not be lost\n");
+    ck_assert_int_eq(mknod(path_of("socket"), S_IFSOCK | 0600, 0), 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(record->plan.devices[i].socket, sizeof(record->plan.devices[i].socket), "%s",
+                 path_of(names[i]));
+        ck_assert_int_eq(words_add(&record->plan.devices[i].back_end, "/bin/true"), 0);
+    }
+    predecessor_was(false);
+    plan_clear(&record->plan);
+    guest_is(GUEST_SERVED);
+    ck_assert(child_runs(&guest->back_ends[0].child) && child_runs(&guest->back_ends[1].child));
+    ck_assert(file_there("disk.img"));
+    ck_assert(!file_there("socket"));
+}
+END_TEST
+
 /* ---- a guest that cannot have its devices ---------------------------------------------------- */
 
 START_TEST(let_go)
@@ -376,6 +397,7 @@ int main(void)
     tcase_add_test(tc, starting);
     tcase_add_test(tc, devices_changed);
     tcase_add_test(tc, cannot_be_made);
+    tcase_add_test(tc, socket_is_a_file);
     tcase_add_test(tc, let_go);
     tcase_add_test(tc, left_by_vhost_dm);
     tcase_add_loop_test(tc, kept, 0, 2);
