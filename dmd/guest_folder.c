@@ -52,7 +52,8 @@ void guest_folder_remove(struct guest *guest)
     const struct dirent *entry;
     DIR *folder;
 
-    if (guest->name[0] == '\0')
+    /* One of another name has none, and the path would be that of somebody else's folder. */
+    if (!config_guest_name_good(guest->name))
         return;
     folder_path(path, guest);
     folder = opendir(path);

@@ -26,6 +26,7 @@ static struct daemon daemon_;
 static struct toolstack_domain domain;
 static struct record *record;
 static struct guest *guest;
+static const char *guest_name;
 static int pauses; /* of the guest */
 
 /* ---- the toolstack --------------------------------------------------------------------------- */
@@ -71,7 +72,7 @@ int toolstack_read(struct toolstack *toolstack, const char *path, char *text, si
     (void)toolstack;
     if (strcmp(path, "/local/domain/7/name") != 0)
         return -ENOENT;
-    snprintf(text, len, "g");
+    snprintf(text, len, "%s", guest_name);
     return 0;
 }
 
@@ -147,7 +148,8 @@ static void setup(void)
     domain = (struct toolstack_domain){.domid = DOMID};
     memset(domain.uuid, 0xa5, sizeof(domain.uuid));
     memcpy(record->uuid, domain.uuid, sizeof(record->uuid));
-    strcpy(record->name, "g");
+    guest_name = "g";
+    strcpy(record->name, guest_name);
     record->plan.settings.start_timeout = 30;
     record->plan.nr_devices = 2;
     device_set(0, "blk0", "type=blk,socket=/x", "/x");
@@ -385,6 +387,21 @@ START_TEST(kept)
 }
 END_TEST
 
+/* A name may look like the path of a folder that is none of the guest's. */
+START_TEST(name_is_a_path)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "../%s/empty", strrchr(dir, '/') + 1);
+    guest_name = path;
+    ck_assert_int_eq(mkdir(path_of("empty"), 0700), 0);
+    domain.never_ran = true;
+    text_write("vhost-dmd.conf", "[vhost-dmd]\ncolour=red\n");
+    guest_is(GUEST_FAILED);
+    ck_assert(file_there("empty"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vhost-dmd's guests");
@@ -401,5 +418,6 @@ int main(void)
     tcase_add_test(tc, let_go);
     tcase_add_test(tc, left_by_vhost_dm);
     tcase_add_loop_test(tc, kept, 0, 2);
+    tcase_add_test(tc, name_is_a_path);
     return unit_run(suite);
 }
