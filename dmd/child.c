@@ -53,6 +53,18 @@ static void watch(struct child *child, struct ev_loop *loop, child_ended_fn *end
     ev_io_start(loop, &child->io);
 }
 
+/* Ours, in the new process, where all are blocked. */
+static void signals_default(void)
+{
+    static const int ours[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
+    sigset_t none;
+
+    for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+        signal(ours[i], SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* In the new process. Only calls that are safe after a fork with other threads around (libxenstore has one).
  */
 __attribute__((noreturn)) static void become(char *const *argv, char *const *env, int gate, int fd)
@@ -61,8 +73,9 @@ __attribute__((noreturn)) static void become(char *const *argv, char *const *env
     int null;
     ssize_t n;
 
+    /* Until it is another program, what is sent to it must end it, and not come to our own handlers. */
+    signals_default();
     setsid();
-    signal(SIGPIPE, SIG_DFL);
     do
         n = read(gate, &byte, 1);
     while (n < 0 && errno == EINTR);
@@ -101,6 +114,7 @@ int child_start(struct child *child, struct ev_loop *loop, char *const *argv, co
                 child_ended_fn *ended, void *ctx)
 {
     char **all = environment(env);
+    sigset_t every, before;
     int gate[2];
     pid_t pid;
 
@@ -110,11 +124,14 @@ int child_start(struct child *child, struct ev_loop *loop, char *const *argv, co
         free(all);
         return -errno;
     }
+    sigfillset(&every);
+    sigprocmask(SIG_SETMASK, &every, &before);
     pid = fork();
     if (pid == 0) {
         close(gate[1]);
         become(argv, all, gate[0], fd);
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
     free(all);
     close(gate[0]);
     child->pidfd = pid > 0 ? pidfd_of(pid) : -1;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/process.h"
@@ -141,8 +142,6 @@ static void device_set(size_t i, const char *name, const char *text, const char 
 
 static void setup(void)
 {
-    /* check's own answer to it, in a process that is about to become a vhost-dm, would end us. */
-    signal(SIGTERM, SIG_DFL);
     ck_assert_ptr_nonnull(mkdtemp(dir));
     record = calloc(1, sizeof(*record));
     domain = (struct toolstack_domain){.domid = DOMID};
@@ -329,6 +328,50 @@ START_TEST(socket_is_a_file)
 }
 END_TEST
 
+static int child_status;
+
+static void on_child_ended(void *ctx, struct child *child, int status)
+{
+    (void)ctx;
+    (void)child;
+    child_status = status;
+}
+
+static bool child_ended(void)
+{
+    return child_status != -1;
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_signal *signal, int revents)
+{
+    (void)loop;
+    (void)revents;
+    *(bool *)signal->data = true;
+}
+
+/* A process that is ended before it is what it is to become; the signal is for nobody else. */
+START_TEST(ended_at_once)
+{
+    char *const argv[] = {(char *)"/bin/sleep", (char *)"60", NULL};
+    struct child child = {0};
+    struct ev_signal ours;
+    bool told = false;
+
+    ev_signal_init(&ours, on_signal, SIGTERM);
+    ours.data = &told;
+    ev_signal_start(daemon_.loop, &ours);
+    guest = guest_new(&daemon_, &domain);
+    child_status = -1;
+    ck_assert_int_eq(child_start(&child, daemon_.loop, argv, NULL, -1, on_child_ended, NULL), 0);
+    child_signal(&child, SIGTERM);
+    child_go(&child);
+    run_until(child_ended);
+    ck_assert(WIFSIGNALED(child_status) && WTERMSIG(child_status) == SIGTERM);
+    ck_assert(!told);
+    ev_signal_stop(daemon_.loop, &ours);
+}
+END_TEST
+
 /* ---- a guest that cannot have its devices ---------------------------------------------------- */
 
 START_TEST(let_go)
@@ -415,6 +458,7 @@ int main(void)
     tcase_add_test(tc, devices_changed);
     tcase_add_test(tc, cannot_be_made);
     tcase_add_test(tc, socket_is_a_file);
+    tcase_add_test(tc, ended_at_once);
     tcase_add_test(tc, let_go);
     tcase_add_test(tc, left_by_vhost_dm);
     tcase_add_loop_test(tc, kept, 0, 2);
