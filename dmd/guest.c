@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -105,13 +106,21 @@ static void disks_answer(struct guest *guest)
     free(plan);
 }
 
+double guest_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static void on_nodes(struct ev_loop *loop, struct ev_timer *timer, int revents)
 {
     struct guest *guest = container_of(timer, struct guest, nodes);
 
     (void)revents;
     ev_timer_stop(loop, timer);
-    guest->nodes_looked = ev_now(loop);
+    guest->nodes_looked = guest_clock();
     guest_nodes_removals(guest);
     if (guest->state == GUEST_CREATED)
         disks_answer(guest);
@@ -120,7 +129,7 @@ static void on_nodes(struct ev_loop *loop, struct ev_timer *timer, int revents)
 void guest_nodes_changed(struct guest *guest)
 {
     struct ev_loop *loop = guest->daemon->loop;
-    double wait = guest->nodes_looked + NODES_APART - ev_now(loop);
+    double wait = guest->nodes_looked + NODES_APART - guest_clock();
 
     if (ev_is_active(&guest->nodes))
         return;

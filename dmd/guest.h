@@ -36,8 +36,8 @@ struct guest_process {
     struct child child;
     struct ev_timer again; /* starts it again, later */
     unsigned failures;     /* in a row */
-    ev_tstamp started;
-    int device; /* whose back-end; -1: the vhost-dm */
+    double started;        /* of guest_clock() */
+    int device;            /* whose back-end; -1: the vhost-dm */
 };
 
 struct guest {
@@ -55,7 +55,7 @@ struct guest {
     unsigned seen;         /* daemon->scan in which it was there */
     struct ev_timer limit; /* of the state */
     struct ev_timer nodes; /* when to look at its nodes: puts many changes together */
-    ev_tstamp nodes_looked;
+    double nodes_looked;   /* of guest_clock() */
     struct plan plan;
     struct guest_process vhost_dm, back_ends[CONFIG_MAX_DEVICES];
 };
@@ -77,6 +77,9 @@ void guest_nodes_changed(struct guest *guest);
 void guest_end(struct guest *guest, bool gone);
 /* What was given up is to be tried again. */
 void guest_retry(struct guest *guest);
+
+/* Seconds, by a clock that nobody sets; ev_now() is of one that is set. */
+double guest_clock(void);
 
 /* ---- guest_plan.c --------------------------------------------------------------------------- */
 

@@ -99,7 +99,7 @@ static int back_end_start(struct guest_process *process)
 /* Made, but it waits: process_go(). */
 static int process_make(struct guest_process *process)
 {
-    process->started = ev_now(process->guest->daemon->loop);
+    process->started = guest_clock();
     return process->device < 0 ? vhost_dm_start(process) : back_end_start(process);
 }
 
@@ -227,7 +227,7 @@ static void process_again(struct guest_process *process, const char *what)
     struct ev_loop *loop = process->guest->daemon->loop;
     double wait = AGAIN_FIRST;
 
-    if (ev_now(loop) - process->started >= RAN_WELL)
+    if (guest_clock() - process->started >= RAN_WELL)
         process->failures = 0;
     process->failures++;
     if (process->failures > FAILURES_MAX) {
@@ -314,7 +314,7 @@ void guest_processes_adopt(struct guest *guest, const struct record *record)
         const struct record_process *its =
             process->device < 0 ? &record->vhost_dm : &record->back_ends[process->device];
 
-        process->started = ev_now(guest->daemon->loop);
+        process->started = guest_clock();
         if (its->pid != 0)
             child_adopt(&process->child, guest->daemon->loop, its->pid, its->start, process_ended, process);
     }
@@ -327,7 +327,7 @@ int guest_processes_adopt_foreign(struct guest *guest)
     if (pid == 0 || child_adopt(&guest->vhost_dm.child, guest->daemon->loop, pid, process_start_time(pid),
                                 process_ended, &guest->vhost_dm) != 0)
         return -ESRCH;
-    guest->vhost_dm.started = ev_now(guest->daemon->loop);
+    guest->vhost_dm.started = guest_clock();
     record_processes(guest);
     return 0;
 }

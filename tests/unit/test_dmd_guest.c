@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/process.h"
@@ -100,6 +103,30 @@ const char *toolstack_kind_path(enum toolstack_kind kind)
     return "/local/domain/0/backend/virtio";
 }
 
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+static time_t set_back; /* seconds */
+
+/* The C library's, one of which libev calls. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, now);
+
+    if (rc == 0 && clock == CLOCK_REALTIME)
+        now->tv_sec -= set_back;
+    return rc;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec it;
+
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &it);
+    *now = (struct timeval){it.tv_sec, it.tv_nsec / 1000};
+    return 0;
+}
+
 /* ---- the rig --------------------------------------------------------------------------------- */
 
 static const char *path_of(const char *name)
@@ -167,9 +194,9 @@ static void setup(void)
 /* Runs the loop until a guest's process has ended, or has written a file. */
 static void run_until(bool (*come)(void))
 {
-    double end = ev_time() + SECONDS;
+    double end = guest_clock() + SECONDS;
 
-    while (!come() && ev_time() < end) {
+    while (!come() && guest_clock() < end) {
         ev_run(daemon_.loop, EVRUN_NOWAIT);
         usleep(5000);
     }
@@ -328,6 +355,32 @@ START_TEST(socket_is_a_file)
 }
 END_TEST
 
+static bool nodes_looked_at(void)
+{
+    return !ev_is_active(&guest->nodes);
+}
+
+/* It looks at this clock every half second. */
+static bool libev_has_seen(void)
+{
+    return ev_now(daemon_.loop) < (double)time(NULL) - 3000;
+}
+
+/* xl waits 10 s for an answer to what it writes into xenstore, whatever is done to the clock. */
+START_TEST(clock_is_set_back)
+{
+    domain.never_ran = true;
+    predecessor_was(false);
+    guest_is(GUEST_SERVED);
+    guest_nodes_changed(guest);
+    run_until(nodes_looked_at);
+    set_back = 3600;
+    run_until(libev_has_seen);
+    guest_nodes_changed(guest);
+    run_until(nodes_looked_at);
+}
+END_TEST
+
 static int child_status;
 
 static void on_child_ended(void *ctx, struct child *child, int status)
@@ -458,6 +511,7 @@ int main(void)
     tcase_add_test(tc, devices_changed);
     tcase_add_test(tc, cannot_be_made);
     tcase_add_test(tc, socket_is_a_file);
+    tcase_add_test(tc, clock_is_set_back);
     tcase_add_test(tc, ended_at_once);
     tcase_add_test(tc, let_go);
     tcase_add_test(tc, left_by_vhost_dm);
