@@ -489,7 +489,8 @@ static void name_read(struct guest *guest)
     label_make(guest);
 }
 
-/* xl gives the domain that runs a guest's QEMU the guest's name with "-dm" behind it. */
+/* xl gives the domain that runs a guest's QEMU the guest's name with "-dm" behind it, and makes it before it
+ * has completed the guest. (Any other guest may have such a name, too.) */
 static bool is_stub_domain(const struct guest *guest)
 {
     const struct guest *other;
@@ -497,7 +498,8 @@ static bool is_stub_domain(const struct guest *guest)
     list_for_each (other, &guest->daemon->guests, link) {
         size_t len = strlen(other->name);
 
-        if (len > 0 && strncmp(guest->name, other->name, len) == 0 && strcmp(guest->name + len, "-dm") == 0)
+        if (other->state == GUEST_CREATED && len > 0 && strncmp(guest->name, other->name, len) == 0 &&
+            strcmp(guest->name + len, "-dm") == 0)
             return true;
     }
     return false;

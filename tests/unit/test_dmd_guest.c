@@ -22,8 +22,9 @@
 #include "dmd/guest.h"
 #include "tests/unit/unit.h"
 
-#define DOMID   7
-#define SECONDS 20. /* until something must have happened */
+#define DOMID    7
+#define DOMID_DM 8   /* of a guest with the other's name and "-dm" */
+#define SECONDS  20. /* until something must have happened */
 
 static char dir[] = "/tmp/vhost-dm-test.XXXXXX";
 static struct daemon daemon_;
@@ -32,6 +33,7 @@ static struct record *record;
 static struct guest *guest;
 static const char *guest_name;
 static int pauses; /* of the guest */
+static bool completed;
 
 /* ---- the toolstack --------------------------------------------------------------------------- */
 
@@ -39,13 +41,14 @@ int toolstack_domain_get(struct toolstack *toolstack, uint16_t domid, struct too
 {
     (void)toolstack;
     *it = domain;
-    return domid == DOMID ? 0 : -ESRCH;
+    it->domid = domid;
+    return domid == DOMID || domid == DOMID_DM ? 0 : -ESRCH;
 }
 
 bool toolstack_completed(struct toolstack *toolstack, uint16_t domid, const uint8_t uuid[16])
 {
     (void)toolstack;
-    return domid == DOMID && memcmp(uuid, domain.uuid, 16) == 0;
+    return completed && domid == DOMID && memcmp(uuid, domain.uuid, 16) == 0;
 }
 
 bool toolstack_restored(struct toolstack *toolstack, uint16_t domid)
@@ -74,9 +77,12 @@ int toolstack_unpause(struct toolstack *toolstack, uint16_t domid)
 int toolstack_read(struct toolstack *toolstack, const char *path, char *text, size_t len)
 {
     (void)toolstack;
-    if (strcmp(path, "/local/domain/7/name") != 0)
+    if (strcmp(path, "/local/domain/7/name") == 0)
+        snprintf(text, len, "%s", guest_name);
+    else if (strcmp(path, "/local/domain/8/name") == 0)
+        snprintf(text, len, "%s-dm", guest_name);
+    else
         return -ENOENT;
-    snprintf(text, len, "%s", guest_name);
     return 0;
 }
 
@@ -189,6 +195,7 @@ static void setup(void)
     daemon_.config.defaults.start_timeout = 30;
     vhost_dm_is("exec sleep 60");
     pauses = 0;
+    completed = true;
 }
 
 /* Runs the loop until a guest's process has ended, or has written a file. */
@@ -498,6 +505,26 @@ START_TEST(name_is_a_path)
 }
 END_TEST
 
+/* What is made while its guest is being made is the domain of its QEMU, which must run; of the same name, it
+ * may be any guest. */
+START_TEST(name_of_a_stub_domain)
+{
+    struct toolstack_domain second = domain;
+    struct guest *other;
+
+    second.domid = DOMID_DM;
+    domain.never_ran = second.never_ran = true;
+    completed = _i == 0;
+    guest_is(_i == 0 ? GUEST_OTHER : GUEST_CREATED);
+    ck_assert_int_eq(pauses, _i == 0 ? 0 : 1);
+    other = guest_new(&daemon_, &second);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_int_eq(other->state, (_i == 0 ? GUEST_CREATED : GUEST_OTHER));
+    ck_assert_int_eq(pauses, 1);
+    guest_free(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("vhost-dmd's guests");
@@ -517,5 +544,6 @@ int main(void)
     tcase_add_test(tc, left_by_vhost_dm);
     tcase_add_loop_test(tc, kept, 0, 2);
     tcase_add_test(tc, name_is_a_path);
+    tcase_add_loop_test(tc, name_of_a_stub_domain, 0, 2);
     return unit_run(suite);
 }
