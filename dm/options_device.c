@@ -311,12 +311,33 @@ static int type_set(struct device_options *device, const struct device_pair *pai
     return pair_wrong(pair, "type=%.60s: must be one of %s", pair->value, names);
 }
 
+static int key_of_another(const struct device_pair *pair, const char *type)
+{
+    pair_wrong(pair, "%s= is for type=%s", pair->key, type);
+    return -ENOENT;
+}
+
+/* Says which keys there are for a type; NULL: for any. */
+static int key_unknown(const struct device_pair *pair, const struct device_type *only)
+{
+    const struct device_type *type;
+    int n = snprintf(pair->why, pair->why_len, "unknown key '%.60s'; known are:", pair->key);
+
+    for (size_t i = 0; i < ARRAY_SIZE(device_keys) && n > 0 && (size_t)n < pair->why_len; i++)
+        if (only == NULL || device_keys[i].type == NULL || strcmp(device_keys[i].type, only->name) == 0)
+            n += snprintf(pair->why + n, pair->why_len - (size_t)n, " %s", device_keys[i].name);
+    for (size_t t = 0; (type = device_type_at(t)) != NULL; t++)
+        for (size_t i = 0; i < DEVICE_MAX_FIELDS && n > 0 && (size_t)n < pair->why_len; i++)
+            if ((only == NULL || only == type) && type->fields[i].key != NULL)
+                n += snprintf(pair->why + n, pair->why_len - (size_t)n, " %s", type->fields[i].key);
+    return -ENOENT;
+}
+
 /* A key that is not in the table: of the type's config space, or wrong. */
 static int field_set(struct device_options *device, const struct device_pair *pair)
 {
     const struct device_field *field = device_type_field(device->type, pair->key);
     const struct device_type *type;
-    int n;
 
     if (field != NULL && device->keys.given[field->offset])
         return pair_wrong(pair, "%s= is there twice", pair->key);
@@ -326,17 +347,11 @@ static int field_set(struct device_options *device, const struct device_pair *pa
         return pair_wrong(pair, "%s=%.60s: must be %s", pair->key, pair->value, field->allowed);
     for (size_t i = 0; (type = device_type_at(i)) != NULL; i++)
         if (device_type_field(type, pair->key) != NULL)
-            return pair_wrong(pair, "%s= is for type=%s", pair->key, type->name);
-    n = snprintf(pair->why, pair->why_len, "unknown key '%.60s'; known are:", pair->key);
-    for (size_t i = 0; i < ARRAY_SIZE(device_keys) && n > 0 && (size_t)n < pair->why_len; i++)
-        if (device_keys[i].type == NULL || strcmp(device_keys[i].type, device->type->name) == 0)
-            n += snprintf(pair->why + n, pair->why_len - (size_t)n, " %s", device_keys[i].name);
-    for (size_t i = 0; i < DEVICE_MAX_FIELDS && n > 0 && (size_t)n < pair->why_len; i++)
-        if (device->type->fields[i].key != NULL)
-            n += snprintf(pair->why + n, pair->why_len - (size_t)n, " %s", device->type->fields[i].key);
-    return -EINVAL;
+            return key_of_another(pair, type->name);
+    return key_unknown(pair, device->type);
 }
 
+/* 0, or -EINVAL; -ENOENT: the type has no such key. */
 static int pair_set(struct device_options *device, const struct device_pair *pair, unsigned *seen)
 {
     for (size_t i = 0; i < ARRAY_SIZE(device_keys); i++) {
@@ -350,7 +365,7 @@ static int pair_set(struct device_options *device, const struct device_pair *pai
         if (key->set == NULL) /* type=, which came before all others */
             return 0;
         if (key->type != NULL && strcmp(key->type, device->type->name) != 0)
-            return pair_wrong(pair, "%s= is for type=%s", pair->key, key->type);
+            return key_of_another(pair, key->type);
         if (!key->set(device, pair->value))
             return pair_wrong(pair, "%s=%.60s: must be %s", pair->key, pair->value, key->allowed);
         return 0;
@@ -460,8 +475,8 @@ int options_parse_device(struct device_options *device, const char *text, char *
 int options_check_pair(const char *key, const char *value, char *why, size_t why_len)
 {
     const struct device_type *type;
-    char copy[OPTIONS_DEVICE_LEN], *copied_value;
-    int rc = -EINVAL;
+    char copy[OPTIONS_DEVICE_LEN], *copied_value, other[1];
+    int rc = -ENOENT;
 
     snprintf(why, why_len, "%.60s=%.60s: too long, or with a comma in it", key, value);
     if (strchr(value, ',') != NULL || strchr(key, ',') != NULL ||
@@ -469,13 +484,18 @@ int options_check_pair(const char *key, const char *value, char *why, size_t why
         return -EINVAL;
     copied_value = copy + strlen(key);
     *copied_value++ = '\0';
-    /* Which type it is going to be of is not known here: right for one is right. */
+    /* Which type it is going to be of is not known here: right for one is right, and what is wrong is said by
+     * one that has the key. */
     for (size_t i = 0; rc != 0 && (type = device_type_at(i)) != NULL; i++) {
-        struct device_pair pair = {copy, copied_value, why, why_len};
+        struct device_pair one = {copy, copied_value, rc == -ENOENT ? why : other,
+                                  rc == -ENOENT ? why_len : 1};
         struct device_options device = {.slot = PCI_SLOT_ANY, .type = type};
         unsigned seen = 0;
+        int its = strcmp(key, "type") == 0 ? type_set(&device, &one) : pair_set(&device, &one, &seen);
 
-        rc = strcmp(key, "type") == 0 ? type_set(&device, &pair) : pair_set(&device, &pair, &seen);
+        rc = its == -ENOENT ? rc : its;
     }
-    return rc;
+    if (rc == -ENOENT)
+        key_unknown(&(struct device_pair){key, value, why, why_len}, NULL);
+    return rc == 0 ? 0 : -EINVAL;
 }

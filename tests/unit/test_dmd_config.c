@@ -111,7 +111,7 @@ static const struct bad {
     {"type=blk\n", 1, {"type", "before the first"}},
     {"[blk0]\nslot=99\n", 2, {"slot=99", "1 to 31"}},
     {"[blk0]\n\n\nqueues=0\n", 4, {"queues=0", "1 to 64"}},
-    {"[blk0]\ncolour=red\n", 2, {"unknown key 'colour'", "known are", "back-end"}},
+    {"[blk0]\ncolour=red\n", 2, {"unknown key 'colour'", " mac", "back-end"}},
     {"[blk0]\nqueues=1\nqueues=1\n", 3, {"queues", "twice"}},
     {"[blk0]\nsocket=relative\n", 2, {"socket=relative", "absolute"}},
     {"[blk0]\nsocket=/a,b\n", 2, {"socket", "comma"}},
@@ -128,6 +128,12 @@ static const struct bad {
     {"[../x]\n", 1, {"[../x]", "letters"}},
     {"[0]\n", 1, {"[0]"}},
     {"[blk0]\nback-end=a\nback-end=b\n", 3, {"back-end", "once"}},
+    {"[net0]\nmtu=5\n", 2, {"mtu=5", "must be"}},
+    {"[net0]\nmac=5\n", 2, {"mac=5", "must be"}},
+    {"[fs0]\ntag=0123456789012345678901234567890123456789\n", 2, {"tag=", "must be"}},
+    {"[vsock0]\ncid=1\n", 2, {"cid=1", "must be"}},
+    {"[x]\ntype=generic\nvirtio-id=99\n", 3, {"virtio-id=99", "1 to 63"}},
+    {"[x]\ntype=generic\nconfig-size=1T\n", 3, {"config-size=1T", "must be"}},
 };
 
 START_TEST(guest_bad)
