@@ -21,6 +21,8 @@
 #define FILE_MAX     KIB(256)
 #define NAME_MAX_LEN 49 /* inih's MAX_SECTION and MAX_NAME, with their NUL, are 50 */
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* in UTF-8 */
+
 struct reading {
     FILE *file;
     const char *path;
@@ -87,8 +89,10 @@ static void line_check(struct reading *r, const char *line, size_t len)
     for (size_t i = 0; i < len; i++)
         if (iscntrl((unsigned char)line[i]) && strchr("\t\r\n", line[i]) == NULL)
             fault(r, "a control character (0x%02x)", (unsigned char)line[i]);
+    if (r->number == 1 && strncmp(line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+        fault(r, "begins with a byte order mark, which editors do not show: save it without");
     r->blank_first = at > line;
-    if (*at == '[')
+    if (*at == '[' && !(r->blank_first && r->has_key))
         section_begin(r, at + 1);
     else if (*at != '\0' && strchr("#;\r\n", *at) == NULL && !(r->blank_first && r->has_key) &&
              (equals == NULL || equals == at || equals - at > NAME_MAX_LEN))

@@ -134,6 +134,9 @@ static const struct bad {
     {"[vsock0]\ncid=1\n", 2, {"cid=1", "must be"}},
     {"[x]\ntype=generic\nvirtio-id=99\n", 3, {"virtio-id=99", "1 to 63"}},
     {"[x]\ntype=generic\nconfig-size=1T\n", 3, {"config-size=1T", "must be"}},
+    {"[blk0]\n  queues=1\n  [blk1]\n  slot=3\n", 3, {"blank", "queues"}},
+    {"[blk0]\n  back-end=a\n  [blk1]\n", 3, {"blank", "back-end"}},
+    {"\xef\xbb\xbf[blk0]\n", 1, {"byte order mark"}},
 };
 
 START_TEST(guest_bad)
