@@ -14,6 +14,7 @@
 #include "common/util.h"
 #include "config.h"
 #include "dm/options.h"
+#include "dm/shm_pool.h"
 #include "dmd/ini_file.h"
 
 #define START_TIMEOUT     30
@@ -56,15 +57,13 @@ static bool set_start_timeout(struct config_guest_settings *settings, const char
     return true;
 }
 
-/* vhost-dm checks the rest of it. */
+/* As vhost-dm takes it. */
 static bool set_shm_limit(struct config_guest_settings *settings, const char *value)
 {
-    size_t digits = strspn(value, "0123456789");
+    unsigned long long bytes;
 
-    if (digits == 0 ||
-        (value[digits] != '\0' && (strchr("KMG", value[digits]) == NULL || value[digits + 1] != '\0')))
-        return false;
-    return text_set(settings->shm_limit, sizeof(settings->shm_limit), value);
+    return options_number(value, true, SHM_POOL_MAX_LIMIT, &bytes) && bytes % GUEST_PAGE_SIZE == 0 &&
+           text_set(settings->shm_limit, sizeof(settings->shm_limit), value);
 }
 
 static bool set_confine(struct config_guest_settings *settings, const char *value)
@@ -79,7 +78,7 @@ static const struct setting {
 } settings_known[] = {
     {"on-failure", "release or keep", set_on_failure},
     {"start-timeout", "seconds from 1 to 3600", set_start_timeout},
-    {"shm-limit", "a number of bytes, as 512M or 1G", set_shm_limit},
+    {"shm-limit", "a multiple of 4K to 1024G, as 512M", set_shm_limit},
     {"confine", "on or off", set_confine},
 };
 

@@ -137,6 +137,10 @@ static const struct bad {
     {"[blk0]\n  queues=1\n  [blk1]\n  slot=3\n", 3, {"blank", "queues"}},
     {"[blk0]\n  back-end=a\n  [blk1]\n", 3, {"blank", "back-end"}},
     {"\xef\xbb\xbf[blk0]\n", 1, {"byte order mark"}},
+    {"[guest]\nshm-limit=10T\n", 2, {"shm-limit=10T", "1024G"}},
+    {"[guest]\nshm-limit=1025G\n", 2, {"shm-limit=1025G", "1024G"}},
+    {"[guest]\nshm-limit=5000\n", 2, {"shm-limit=5000", "4K"}},
+    {"[guest]\nshm-limit=-1\n", 2, {"shm-limit=-1", "4K"}},
 };
 
 START_TEST(guest_bad)
