@@ -10,6 +10,7 @@ libcommon_la_SOURCES = \
 	common/region_table.c common/region_table.h common/region_table_internal.h \
 	common/saved_state.c common/saved_state.h \
 	common/unix_listen.c common/unix_listen.h \
+	common/utf8.c common/utf8.h \
 	common/util.h \
 	common/vhost_user.c common/vhost_user.h \
 	common/vhost_user_channel.c common/vhost_user_channel.h \

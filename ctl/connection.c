@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/device_grant.h"
+#include "common/utf8.h"
 #include "common/util.h"
 
 #define MAX_ANSWER    MIB(64) /* bytes: more than any vhost-dm says */
@@ -312,8 +313,13 @@ static bool has_name(struct ctl_connection *c, const char *name)
 {
     const char *why;
     struct json_object *answer = ask(c, ctl_request("list"), NAME_SECONDS, &why);
-    bool is = strcmp(ctl_string(ctl_object(answer, "guest"), "name"), name) == 0;
+    char *as_told = strdup(name);
+    bool is;
 
+    if (as_told != NULL)
+        utf8_clean(as_told);
+    is = as_told != NULL && strcmp(ctl_string(ctl_object(answer, "guest"), "name"), as_told) == 0;
+    free(as_told);
     json_object_put(answer);
     return is;
 }

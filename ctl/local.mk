@@ -5,7 +5,7 @@ sbin_PROGRAMS += vhost-dmctl
 vhost_dmctl_SOURCES = ctl/main.c ctl/ctl.h ctl/change.c ctl/connection.c ctl/list.c ctl/map.c ctl/output.c \
 	ctl/regions.c
 vhost_dmctl_CFLAGS = $(AM_CFLAGS) $(JSONC_CFLAGS)
-vhost_dmctl_LDADD = $(JSONC_LIBS)
+vhost_dmctl_LDADD = libcommon.la $(JSONC_LIBS)
 
 # bash-completion looks for a file of the command's name.
 bashcompletiondir = $(datadir)/bash-completion/completions

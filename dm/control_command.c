@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "dm/hypervisor.h"
 
 #define MAX_DEPTH 4 /* of nested values: more than any request has */
@@ -19,7 +20,12 @@
 
 void control_add_string(struct json_object *o, const char *key, const char *value)
 {
-    json_object_object_add(o, key, json_object_new_string(value));
+    char *text = strdup(value);
+
+    if (text != NULL)
+        utf8_clean(text);
+    json_object_object_add(o, key, json_object_new_string(text != NULL ? text : ""));
+    free(text);
 }
 
 void control_add_number(struct json_object *o, const char *key, uint64_t value)

@@ -69,6 +69,7 @@ struct json_object *control_regions(struct control *control, uint64_t from);
 
 /* {"ok":true} */
 struct json_object *control_ok(void);
+/* Of what is not UTF-8, '?' is added. */
 void control_add_string(struct json_object *o, const char *key, const char *value);
 void control_add_number(struct json_object *o, const char *key, uint64_t value);
 void control_add_bool(struct json_object *o, const char *key, bool value);

@@ -151,6 +151,27 @@ START_TEST(test_program)
 }
 END_TEST
 
+/* Names may be of any bytes; what is said of them is JSON. */
+START_TEST(test_odd_name)
+{
+    static const char name[] = "caf\xc3\xa9\"\\ \xff\xe2\x82";
+    struct json_tokener *tok = json_tokener_new();
+    struct json_object *answer;
+    char *said;
+
+    strcpy(rig.hv->guest_name, name);
+    ctl(0, "blk0\n", "list", name, "--names");
+    ck_assert_int_eq(run_ctl(&rig, &said, (const char *const[]){"list", name, "--json", NULL}), 0);
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    answer = json_tokener_parse_ex(tok, said, -1);
+    ck_assert_str_eq(json_tokener_error_desc(json_tokener_get_error(tok)), "success");
+    ck_assert_str_eq(string_at(answer, "guest.name"), "caf\xc3\xa9\"\\ ???");
+    json_object_put(answer);
+    json_tokener_free(tok);
+    free(said);
+}
+END_TEST
+
 /* ---- add and remove ----------------------------------------------------------------------------- */
 
 static void list_write(void)
@@ -553,6 +574,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_list);
     tcase_add_test(tcase, test_program);
+    tcase_add_test(tcase, test_odd_name);
     tcase_add_test(tcase, test_add_and_remove);
     tcase_add_test(tcase, test_refused);
     tcase_add_test(tcase, test_by_force);
