@@ -216,13 +216,19 @@ int close(int fd)
     return rc;
 }
 
+static void mark_copy(fd_marks marks, int from, int to)
+{
+    if (fd_marked(marks, from))
+        fd_mark(marks, to, true);
+    else if (fd_marked(marks, to) && shm_client_is_owner())
+        fd_mark(marks, to, false);
+}
+
 /* A copy is what its original is. */
 static int fd_copied(int from, int to)
 {
-    if (to >= 0) {
-        fd_mark(made, to, fd_marked(made, from));
-        fd_mark(unsealable, to, fd_marked(unsealable, from));
-    }
+    mark_copy(made, from, to);
+    mark_copy(unsealable, from, to);
     return to;
 }
 

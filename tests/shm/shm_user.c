@@ -153,6 +153,17 @@ static void op_vfork_close(void)
     result(pid > 0 && waitpid(pid, NULL, 0) == pid, 0);
 }
 
+static void op_vfork_dup(void)
+{
+    pid_t pid = vfork();
+
+    if (pid == 0) {
+        dup2(0, held_fd);
+        _exit(0);
+    }
+    result(pid > 0 && waitpid(pid, NULL, 0) == pid, 0);
+}
+
 static void serve(const struct shm_user_request *q, int fd)
 {
     unsigned char byte = 0;
@@ -209,6 +220,9 @@ static void serve(const struct shm_user_request *q, int fd)
         return;
     case USER_VFORK_CLOSE:
         op_vfork_close();
+        return;
+    case USER_VFORK_DUP:
+        op_vfork_dup();
         return;
     case USER_CLOSE_ALL:
         for (int i = 3; i < 64; i++)

@@ -450,7 +450,9 @@ START_TEST(daemon_before_the_first_use)
 }
 END_TEST
 
-/* What the child of a vfork closes is open in its parent, whose memory it runs in. */
+/* What the child of a vfork closes, or puts another file on, is as it was in its parent, whose memory it runs
+ * in.
+ */
 START_TEST(child_of_a_vfork)
 {
     struct user user;
@@ -459,7 +461,7 @@ START_TEST(child_of_a_vfork)
     user_start(&user, "plain", SHM_PRELOAD);
     close(user_alloc(&user, PAGE));
     ck_assert_int_eq(user_do(&user, USER_WRITE, 5, 55), 0);
-    ck_assert_int_eq(user_do(&user, USER_VFORK_CLOSE, 0, 0), 0);
+    ck_assert_int_eq(user_do(&user, _i == 0 ? USER_VFORK_CLOSE : USER_VFORK_DUP, 0, 0), 0);
     ck_assert_int_eq(user_ask(&user, USER_PREAD, 5, 0, 0, -1, &value, NULL), 0);
     ck_assert_uint_eq(value, 55);
     ck_assert_int_eq(user_do(&user, USER_PWRITE, 5, 56), 0);
@@ -855,7 +857,7 @@ int main(void)
     tcase_add_loop_test(tc, two_programs, 0, 2);
     tcase_add_loop_test(tc, child_of_a_fork, 0, 2);
     tcase_add_loop_test(tc, daemon_before_the_first_use, 0, 2);
-    tcase_add_test(tc, child_of_a_vfork);
+    tcase_add_loop_test(tc, child_of_a_vfork, 0, 2);
     tcase_add_loop_test(tc, limits_and_refusals, 0, 2);
     tcase_add_test(tc, preloaded_mappings);
     tcase_add_test(tc, preloaded_protection);
