@@ -96,6 +96,12 @@ static void sys_close(int fd)
     syscall(SYS_close, fd);
 }
 
+/* Bytes of whole pages, as the kernel takes lengths. */
+static size_t pages_len(size_t len)
+{
+    return (len + SHM_PAGE_SIZE - 1) / SHM_PAGE_SIZE * SHM_PAGE_SIZE;
+}
+
 /* ---- fds of ours ----------------------------------------------------------------------------------- */
 
 static void held_set(struct held_fd *held, int fd)
@@ -553,7 +559,7 @@ int shm_client_map(int fd, void *addr, size_t len, int prot, int flags, off_t of
     if ((mode & O_ACCMODE) == O_WRONLY ||
         ((mode & O_ACCMODE) == O_RDONLY && prot & PROT_WRITE && (flags & MAP_TYPE) != MAP_PRIVATE))
         return -EACCES;
-    len = (len + SHM_PAGE_SIZE - 1) / SHM_PAGE_SIZE * SHM_PAGE_SIZE;
+    len = pages_len(len);
     pthread_once(&fork_once, fork_init);
     pthread_mutex_lock(&lock);
     rc = client_map(fd, addr, len, prot, flags, offset, out);
@@ -578,6 +584,7 @@ enum shm_overlap shm_client_overlap(const void *addr, size_t len)
     enum shm_overlap found = SHM_OVERLAP_NONE;
     size_t first, n;
 
+    len = pages_len(len);
     pthread_mutex_lock(&lock);
     for (const struct mapping *m = mappings; m != NULL; m = m->next) {
         n = overlap_of(m, addr, len, &first);
@@ -642,7 +649,7 @@ int shm_client_unmap(void *addr, size_t len)
 
     if ((uintptr_t)addr % SHM_PAGE_SIZE != 0 || len == 0 || len > SIZE_MAX - SHM_PAGE_SIZE)
         return -EINVAL;
-    len = (len + SHM_PAGE_SIZE - 1) / SHM_PAGE_SIZE * SHM_PAGE_SIZE;
+    len = pages_len(len);
     pthread_mutex_lock(&lock);
     rc = unmap_others(addr, len);
     for (m = mappings; m != NULL; m = next) {
@@ -663,8 +670,8 @@ int shm_client_remap(void *addr, size_t old_len, size_t new_len, int flags, void
     struct mapping *m, *moved;
     int rc = -EFAULT;
 
-    old_len = (old_len + SHM_PAGE_SIZE - 1) / SHM_PAGE_SIZE * SHM_PAGE_SIZE;
-    new_len = (new_len + SHM_PAGE_SIZE - 1) / SHM_PAGE_SIZE * SHM_PAGE_SIZE;
+    old_len = pages_len(old_len);
+    new_len = pages_len(new_len);
     pthread_mutex_lock(&lock);
     for (m = mappings; m != NULL && (m->addr != addr || m->len != old_len); m = m->next)
         continue;
@@ -711,6 +718,7 @@ int shm_client_protect(void *addr, size_t len, int prot)
     struct mapping *m, *next;
     int rc = 0;
 
+    len = pages_len(len);
     pthread_mutex_lock(&lock);
     for (m = mappings; m != NULL && rc == 0; m = next) {
         size_t first, n = overlap_of(m, addr, len, &first);

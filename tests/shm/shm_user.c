@@ -189,6 +189,11 @@ static void serve(const struct shm_user_request *q, int fd)
     case USER_REMAP:
         op_remap(q->a);
         return;
+    case USER_MAP_OVER:
+        result(mmap(map, map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+                   map,
+               0);
+        return;
     case USER_PROTECT:
         result(mprotect(map, map_len, (int)q->a) == 0, 0);
         return;

@@ -16,6 +16,7 @@ enum shm_user_op {
     USER_READ,        /* a: offset; value: the byte */
     USER_UNMAP,       /* a: offset, b: bytes; 0: all */
     USER_REMAP,       /* a: new bytes */
+    USER_MAP_OVER,    /* memory of its own takes the place of all of it */
     USER_PROTECT,     /* a: prot of all of it */
     USER_CLOSE,       /* the fd of USER_ALLOC or USER_MAP */
     USER_TRUNCATE,    /* a: bytes */

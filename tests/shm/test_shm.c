@@ -573,6 +573,27 @@ START_TEST(preloaded_protection)
 }
 END_TEST
 
+/* A length need not be one of whole pages. */
+START_TEST(preloaded_lengths)
+{
+    struct user user;
+    uint64_t value;
+    int fd;
+
+    user_start(&user, "plain", SHM_PRELOAD);
+    fd = user_alloc(&user, 2 * PAGE);
+    ck_assert_int_eq(user_ask(&user, USER_MAP, 0, 2 * PAGE - 100, PROT_READ, fd, &value, NULL), 0);
+    ck_assert_int_eq(user_do(&user, USER_PROTECT, PROT_READ | PROT_WRITE, 0), 0);
+    ck_assert_int_eq(user_do(&user, USER_WRITE, PAGE, 1), 0);
+    ck_assert_int_eq(user_do(&user, USER_MAP_OVER, 0, 0), 0);
+    ck_assert_uint_eq(user_read(&user, PAGE), 0);
+    ck_assert_int_eq(map(fd, 0, 0, 2 * PAGE, true), 0);
+    ck_assert_uint_eq(guest_read(PAGE, 1), 1);
+    close(fd);
+    user_end(&user);
+}
+END_TEST
+
 /* Without a vhost-dm a program is as it would be without us. */
 START_TEST(nobody_serves)
 {
@@ -861,6 +882,7 @@ int main(void)
     tcase_add_loop_test(tc, limits_and_refusals, 0, 2);
     tcase_add_test(tc, preloaded_mappings);
     tcase_add_test(tc, preloaded_protection);
+    tcase_add_test(tc, preloaded_lengths);
     tcase_add_loop_test(tc, nobody_serves, 0, 4);
     tcase_add_test(tc, server_again);
     tcase_add_test(tc, sealed_memory_is_copied);
