@@ -81,6 +81,21 @@ static struct held_fd sock = {.fd = -1}, mem = {.fd = -1};
 static struct shm_reply how; /* of SHM_ATTACH: how mem is mapped */
 static int fork_pipe[2] = {-1, -1};
 
+/* The program's malloc, which is called under the lock, may map and unmap by our own functions. */
+static __thread bool inside __attribute__((tls_model("initial-exec")));
+
+static void lock_take(void)
+{
+    pthread_mutex_lock(&lock);
+    inside = true;
+}
+
+static void lock_drop(void)
+{
+    inside = false;
+    pthread_mutex_unlock(&lock);
+}
+
 static void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
     return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
@@ -144,7 +159,7 @@ __attribute__((constructor)) static void client_init(void)
 
 bool shm_client_enabled(void)
 {
-    return server.sun_path[0] != '\0';
+    return server.sun_path[0] != '\0' && !inside;
 }
 
 static int exchange(const struct shm_request *q, int fd, struct shm_reply *reply, int *reply_fd)
@@ -195,7 +210,7 @@ static int client_connect(void)
 
     held_close(&sock);
     held_close(&mem);
-    if (!shm_client_enabled())
+    if (server.sun_path[0] == '\0')
         return -ENOTCONN;
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -345,9 +360,9 @@ void shm_client_closed(void)
 
     if (!shm_client_is_owner())
         return;
-    pthread_mutex_lock(&lock);
+    lock_take();
     allocations_sweep();
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     errno = saved;
 }
 
@@ -516,9 +531,9 @@ int shm_client_allocate(int fd)
     int rc;
 
     pthread_once(&fork_once, fork_init);
-    pthread_mutex_lock(&lock);
+    lock_take();
     rc = allocation_new(SHM_ALLOCATE, fd, &a);
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -561,9 +576,9 @@ int shm_client_map(int fd, void *addr, size_t len, int prot, int flags, off_t of
         return -EACCES;
     len = pages_len(len);
     pthread_once(&fork_once, fork_init);
-    pthread_mutex_lock(&lock);
+    lock_take();
     rc = client_map(fd, addr, len, prot, flags, offset, out);
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -585,7 +600,7 @@ enum shm_overlap shm_client_overlap(const void *addr, size_t len)
     size_t first, n;
 
     len = pages_len(len);
-    pthread_mutex_lock(&lock);
+    lock_take();
     for (const struct mapping *m = mappings; m != NULL; m = m->next) {
         n = overlap_of(m, addr, len, &first);
         if (n > 0 && n < m->len)
@@ -593,7 +608,7 @@ enum shm_overlap shm_client_overlap(const void *addr, size_t len)
         else if (n > 0 && found == SHM_OVERLAP_NONE)
             found = SHM_OVERLAP_WHOLE;
     }
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return found;
 }
 
@@ -650,7 +665,7 @@ int shm_client_unmap(void *addr, size_t len)
     if ((uintptr_t)addr % SHM_PAGE_SIZE != 0 || len == 0 || len > SIZE_MAX - SHM_PAGE_SIZE)
         return -EINVAL;
     len = pages_len(len);
-    pthread_mutex_lock(&lock);
+    lock_take();
     rc = unmap_others(addr, len);
     for (m = mappings; m != NULL; m = next) {
         next = m->next;
@@ -661,7 +676,7 @@ int shm_client_unmap(void *addr, size_t len)
         mapping_forget(m);
     }
     allocations_sweep();
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -672,7 +687,7 @@ int shm_client_remap(void *addr, size_t old_len, size_t new_len, int flags, void
 
     old_len = pages_len(old_len);
     new_len = pages_len(new_len);
-    pthread_mutex_lock(&lock);
+    lock_take();
     for (m = mappings; m != NULL && (m->addr != addr || m->len != old_len); m = m->next)
         continue;
     if (m != NULL && new_len == old_len && !(flags & MREMAP_FIXED)) {
@@ -689,7 +704,7 @@ int shm_client_remap(void *addr, size_t old_len, size_t new_len, int flags, void
             mapping_forget(m);
         }
     }
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -719,7 +734,7 @@ int shm_client_protect(void *addr, size_t len, int prot)
     int rc = 0;
 
     len = pages_len(len);
-    pthread_mutex_lock(&lock);
+    lock_take();
     for (m = mappings; m != NULL && rc == 0; m = next) {
         size_t first, n = overlap_of(m, addr, len, &first);
 
@@ -735,7 +750,7 @@ int shm_client_protect(void *addr, size_t len, int prot)
     }
     if (rc == 0 && syscall(SYS_mprotect, addr, len, prot) != 0)
         rc = -errno;
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -770,7 +785,7 @@ ssize_t shm_client_copy(int fd, off_t offset, void *buf, size_t len, bool to_fil
     if (offset < 0)
         return -EINVAL;
     pthread_once(&fork_once, fork_init);
-    pthread_mutex_lock(&lock);
+    lock_take();
     rc = allocation_view(fd, &a);
     if (rc == 0 && a != NULL) {
         uint64_t end = a->nr_pages * SHM_PAGE_SIZE, at = (uint64_t)offset;
@@ -783,7 +798,7 @@ ssize_t shm_client_copy(int fd, off_t offset, void *buf, size_t len, bool to_fil
         /* It is sealed against growing. */
         rc = part == 0 && to_file && len > 0 ? -EPERM : (ssize_t)part;
     }
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     return rc;
 }
 
@@ -791,7 +806,7 @@ ssize_t shm_client_copy(int fd, off_t offset, void *buf, size_t len, bool to_fil
 
 static void fork_prepare(void)
 {
-    pthread_mutex_lock(&lock);
+    lock_take();
     if (allocations == NULL || pipe2(fork_pipe, O_CLOEXEC) != 0)
         fork_pipe[0] = fork_pipe[1] = -1;
 }
@@ -808,7 +823,7 @@ static void fork_parent(void)
             continue;
         sys_close(fork_pipe[0]);
     }
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     errno = saved;
 }
 
@@ -846,6 +861,6 @@ static void fork_child(void)
         sys_close(fork_pipe[0]);
         sys_close(fork_pipe[1]);
     }
-    pthread_mutex_unlock(&lock);
+    lock_drop();
     errno = saved;
 }

@@ -14,7 +14,7 @@
 
 #define SHM_PAGE_SIZE ((size_t)4096)
 
-/* Whether the environment names a vhost-dm. */
+/* Whether the environment names a vhost-dm, and it is not this client itself that calls. */
 bool shm_client_enabled(void);
 /* A new, empty memfd of that name (which is prefixed) that can become a token, or a negative errno. */
 int shm_client_memfd(const char *name, unsigned flags);

@@ -140,6 +140,8 @@ struct user {
     int sock;
 };
 
+static const char *user_program = SHM_USER;
+
 static void user_start(struct user *user, const char *how, const char *preload)
 {
     int both[2];
@@ -151,7 +153,7 @@ static void user_start(struct user *user, const char *how, const char *preload)
         dup2(both[1], 0);
         if (preload != NULL)
             setenv("LD_PRELOAD", preload, 1);
-        execl(SHM_USER, SHM_USER, how, NULL);
+        execl(user_program, user_program, how, NULL);
         _exit(127);
     }
     close(both[1]);
@@ -594,6 +596,30 @@ START_TEST(preloaded_lengths)
 }
 END_TEST
 
+/* Its malloc maps and unmaps by the functions that are preloaded, while these allocate. */
+START_TEST(preloaded_malloc)
+{
+    struct user user;
+    uint64_t value;
+    int fd;
+
+    user_program = SHM_USER_MALLOC;
+    user_start(&user, "plain", SHM_PRELOAD);
+    fd = user_alloc(&user, 2 * PAGE);
+    ck_assert_int_eq(user_do(&user, USER_WRITE, PAGE, 1), 0);
+    ck_assert_int_eq(map(fd, 0, 0, 2 * PAGE, true), 0);
+    ck_assert_uint_eq(guest_read(PAGE, 1), 1);
+    ck_assert_int_eq(unmap(0, 2 * PAGE), 0);
+    close(fd);
+    ck_assert_int_eq(user_ask(&user, USER_FORK_READ, PAGE, 2, 0, -1, &value, NULL), 0);
+    ck_assert_uint_eq(value, 1);
+    ck_assert_int_eq(user_do(&user, USER_UNMAP, 0, 0), 0);
+    ck_assert_int_eq(user_do(&user, USER_CLOSE, 0, 0), 0);
+    loop_until(nothing_allocated, NULL);
+    user_end(&user);
+}
+END_TEST
+
 /* Without a vhost-dm a program is as it would be without us. */
 START_TEST(nobody_serves)
 {
@@ -883,6 +909,7 @@ int main(void)
     tcase_add_test(tc, preloaded_mappings);
     tcase_add_test(tc, preloaded_protection);
     tcase_add_test(tc, preloaded_lengths);
+    tcase_add_test(tc, preloaded_malloc);
     tcase_add_loop_test(tc, nobody_serves, 0, 4);
     tcase_add_test(tc, server_again);
     tcase_add_test(tc, sealed_memory_is_copied);
