@@ -454,6 +454,10 @@ int options_parse_device(struct device_options *device, const char *text, char *
     *device = (struct device_options){.slot = PCI_SLOT_ANY};
     if (strlen(text) >= sizeof(copy))
         return pair_wrong(&all, "longer than %zu bytes", sizeof(copy) - 1);
+    for (const char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' ||
+            *c == 0x7f) /* a line's end would be that of its line in DOMID.devices */
+            return pair_wrong(&all, "a control character (0x%02x)", (unsigned char)*c);
     memcpy(copy, text, strlen(text) + 1);
     nr = pairs_split(copy, pairs, ARRAY_SIZE(pairs), why, why_len);
     /* What the other keys mean depends on the type. */

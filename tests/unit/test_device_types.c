@@ -56,6 +56,7 @@ START_TEST(types)
     refuses("socket=/s", "type= is missing");
     refuses("type=net", "socket= is missing");
     refuses("type=net,type=net,socket=/s", "type= is there twice");
+    refuses("type=net,socket=/s\n", "control character (0x0a)");
     refuses("type=net,socket=/s,colour", "'colour' is not KEY=VALUE");
     refuses("type=net,socket=/s,colour=red", "unknown key 'colour'; known are: type socket transport");
     refuses("type=net,socket=/s,colour=red", " mac mtu");
