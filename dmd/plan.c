@@ -155,6 +155,10 @@ static int socket_make(struct planning *p, struct plan_device *device, const str
         return fault(p, "[%s] its socket would be %s/..., which is too long: give it one with socket=",
                      device->name, dir);
     memcpy(device->socket, path, (size_t)n + 1);
+    for (const struct plan_device *other = p->plan->devices; other < device; other++)
+        if (strcmp(other->socket, device->socket) == 0)
+            return device_fault(p, device, section,
+                                "its socket is that of another device, and serves one alone");
     /* A comma would begin another key of --device; the guest's name may have one. */
     if (strchr(device->socket, ',') != NULL)
         return fault(p, "[%s] its socket would be %s, with a comma: give it one with socket=", device->name,

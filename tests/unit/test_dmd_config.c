@@ -534,6 +534,9 @@ START_TEST(plan_bad)
     text_write("g.conf", "[blk0]\ntransport=mmio\n");
     ck_assert_int_lt(plan_it(NULL, 0), 0);
     ck_assert_ptr_nonnull(strstr(why, "needs base="));
+    text_write("g.conf", "[blk0]\nsocket=/s\n[blk1]\nsocket=/s\n");
+    ck_assert_int_lt(plan_it(NULL, 0), 0);
+    ck_assert_msg(strstr(why, "g.conf:3: [blk1] its socket is that of another device") != NULL, "%s", why);
 }
 END_TEST
 
