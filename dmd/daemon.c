@@ -223,7 +223,8 @@ static bool is_there(struct daemon *daemon, unsigned domid)
 {
     struct toolstack_domain domain;
 
-    return toolstack_domain_get(daemon->toolstack, (uint16_t)domid, &domain) == 0;
+    /* Where Xen does not say: its processes are ended when it is gone. */
+    return toolstack_domain_get(daemon->toolstack, (uint16_t)domid, &domain) != -ESRCH;
 }
 
 /* What guests have left that ended while no daemon was there. */

@@ -278,10 +278,13 @@ int toolstack_domains(struct toolstack *ts, void (*fn)(void *ctx, const struct t
             return -errno;
         for (int i = 0; i < n; i++) {
             struct toolstack_domain domain;
+            int rc = toolstack_domain_get(ts, raw[i].domain, &domain);
 
             next = raw[i].domain + 1u;
-            if (toolstack_domain_get(ts, raw[i].domain, &domain) == 0)
+            if (rc == 0)
                 fn(ctx, &domain);
+            else if (rc != -ESRCH) /* one that is not told of would be taken for gone */
+                return rc;
         }
     } while (n == DOMAINS_AT_ONCE);
     return 0;
