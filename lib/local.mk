@@ -15,7 +15,7 @@ libvhost_dm_shm_preload_la_SOURCES = lib/preload.c $(SHM_CLIENT)
 libvhost_dm_shm_preload_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 libvhost_dm_shm_preload_la_CFLAGS = -std=gnu11 $(WARN_CFLAGS)
 libvhost_dm_shm_preload_la_LDFLAGS = -module -avoid-version -shared -export-symbols-regex \
-	'^(memfd_create|ftruncate(64)?|(posix_)?fallocate(64)?|mmap(64)?|munmap|mremap|mprotect|close|dup[23]?|read|write|p(read|write)(64)?|__(read|pread|pread64)_chk)$$'
+	'^(memfd_create|ftruncate(64)?|(posix_)?fallocate(64)?|mmap(64)?|munmap|mremap|mprotect|close|dup[23]?|fcntl(64)?|read|write|p(read|write)(64)?|__(read|pread|pread64)_chk)$$'
 libvhost_dm_shm_preload_la_LIBADD = -ldl -lpthread
 
 pkgconfigdir = $(libdir)/pkgconfig

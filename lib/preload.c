@@ -253,6 +253,23 @@ int dup3(int fd, int to, int flags)
     return fd_copied(fd, next(fd, to, flags));
 }
 
+/* With F_DUPFD it is a dup, too: what Rust's and Python's standard libraries make copies with. */
+int fcntl(int fd, int command, ...)
+{
+    NEXT(fcntl);
+    va_list args;
+    void *arg; /* or an int: all that it can be is passed on as one word */
+    int rc;
+
+    va_start(args, command);
+    arg = va_arg(args, void *);
+    va_end(args);
+    rc = next(fd, command, arg);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? fd_copied(fd, rc) : rc;
+}
+
+int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+
 /* ---- reading and writing --------------------------------------------------------------------------- */
 
 static bool is_token(int fd)

@@ -229,6 +229,10 @@ static void serve(const struct shm_user_request *q, int fd)
     case USER_VFORK_DUP:
         op_vfork_dup();
         return;
+    case USER_COPY:
+        held_fd = fcntl(held_fd, F_DUPFD_CLOEXEC, 100);
+        result(held_fd >= 100, 0);
+        return;
     case USER_CLOSE_ALL:
         for (int i = 3; i < 64; i++)
             close(i);

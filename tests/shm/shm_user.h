@@ -27,6 +27,7 @@ enum shm_user_op {
     USER_FORK_ON,     /* the child of a fork goes on in our place, we end; value: its pid */
     USER_VFORK_CLOSE, /* the child of a vfork closes the fd, which is its own copy */
     USER_VFORK_DUP,   /* ... puts another one into its place */
+    USER_COPY,        /* goes on with a copy of the fd, by fcntl */
     USER_CLOSE_ALL,   /* closes all fds but the socket, as daemons do when they start */
 };
 

@@ -575,6 +575,24 @@ START_TEST(preloaded_protection)
 }
 END_TEST
 
+/* Reads and writes by a copy of an fd. */
+START_TEST(preloaded_copy)
+{
+    struct user user;
+    uint64_t value;
+
+    user_start(&user, "plain", SHM_PRELOAD);
+    close(user_alloc(&user, PAGE));
+    ck_assert_int_eq(user_do(&user, USER_WRITE, 5, 55), 0);
+    ck_assert_int_eq(user_do(&user, USER_COPY, 0, 0), 0);
+    ck_assert_int_eq(user_ask(&user, USER_PREAD, 5, 0, 0, -1, &value, NULL), 0);
+    ck_assert_uint_eq(value, 55);
+    ck_assert_int_eq(user_do(&user, USER_PWRITE, 5, 56), 0);
+    ck_assert_uint_eq(user_read(&user, 5), 56);
+    user_end(&user);
+}
+END_TEST
+
 /* A length need not be one of whole pages. */
 START_TEST(preloaded_lengths)
 {
@@ -908,6 +926,7 @@ int main(void)
     tcase_add_loop_test(tc, limits_and_refusals, 0, 2);
     tcase_add_test(tc, preloaded_mappings);
     tcase_add_test(tc, preloaded_protection);
+    tcase_add_test(tc, preloaded_copy);
     tcase_add_test(tc, preloaded_lengths);
     tcase_add_test(tc, preloaded_malloc);
     tcase_add_loop_test(tc, nobody_serves, 0, 4);
