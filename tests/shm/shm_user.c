@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * shm_user.c - a program that has shared memory and does with it what a test tells it (shm_user.h). "lib": by
- * libvhost-dm-shm; "plain": by the C library alone, with or without libvhost-dm-shm-preload.so.
+ * libvhost-dm-shm, which with "strict" must not give it ordinary memory; "plain": by the C library alone,
+ * with or without libvhost-dm-shm-preload.so.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include "lib/vhost-dm-shm.h"
 
 static bool by_library;
+static unsigned alloc_flags;
 static char *map = MAP_FAILED;
 static size_t map_len;
 static int held_fd = -1;
@@ -72,7 +74,7 @@ static void op_alloc(size_t len)
     if (by_library) {
         void *ptr;
 
-        fd = vhost_dm_shm_alloc(len, 0, &ptr);
+        fd = vhost_dm_shm_alloc(len, alloc_flags, &ptr);
         if (fd >= 0)
             map = ptr;
     } else {
@@ -244,7 +246,8 @@ static void serve(const struct shm_user_request *q, int fd)
 
 int main(int argc, char **argv)
 {
-    by_library = argc > 1 && strcmp(argv[1], "lib") == 0;
+    by_library = argc > 1 && strcmp(argv[1], "plain") != 0;
+    alloc_flags = by_library && strcmp(argv[1], "strict") == 0 ? VHOST_DM_SHM_STRICT : 0;
     for (;;) {
         struct shm_user_request q;
         struct iovec iov = {&q, sizeof(q)};

@@ -575,6 +575,26 @@ START_TEST(preloaded_protection)
 }
 END_TEST
 
+/* A program that is linked with the library may be preloaded with it, too. */
+START_TEST(linked_and_preloaded)
+{
+    struct user user;
+    int fd;
+
+    user_start(&user, "strict", SHM_PRELOAD);
+    fd = user_alloc(&user, 2 * PAGE);
+    ck_assert_int_eq(user_do(&user, USER_WRITE, PAGE, 1), 0);
+    ck_assert_int_eq(map(fd, 0, 0, 2 * PAGE, true), 0);
+    ck_assert_uint_eq(guest_read(PAGE, 1), 1);
+    ck_assert_int_eq(unmap(0, 2 * PAGE), 0);
+    close(fd);
+    ck_assert_int_eq(user_do(&user, USER_UNMAP, 0, 0), 0);
+    ck_assert_int_eq(user_do(&user, USER_CLOSE, 0, 0), 0);
+    loop_until(nothing_allocated, NULL);
+    user_end(&user);
+}
+END_TEST
+
 /* Reads and writes by a copy of an fd. */
 START_TEST(preloaded_copy)
 {
@@ -926,6 +946,7 @@ int main(void)
     tcase_add_loop_test(tc, limits_and_refusals, 0, 2);
     tcase_add_test(tc, preloaded_mappings);
     tcase_add_test(tc, preloaded_protection);
+    tcase_add_test(tc, linked_and_preloaded);
     tcase_add_test(tc, preloaded_copy);
     tcase_add_test(tc, preloaded_lengths);
     tcase_add_test(tc, preloaded_malloc);
