@@ -482,11 +482,18 @@ static void label_make(struct guest *guest)
 static void name_read(struct guest *guest)
 {
     char path[64];
+    int rc;
 
     snprintf(path, sizeof(path), "/local/domain/%u/name", guest->domain.domid);
-    if (toolstack_read(guest->daemon->toolstack, path, guest->name, sizeof(guest->name)) != 0)
+    rc = toolstack_read(guest->daemon->toolstack, path, guest->name, sizeof(guest->name));
+    if (rc != 0)
         guest->name[0] = '\0';
     label_make(guest);
+    if (rc == -EMSGSIZE || rc == -EILSEQ)
+        log_warning(
+            "%s: its name has more than %d bytes, or control characters: no file can say which devices it "
+            "has",
+            guest->label, CONFIG_GUEST_NAME_LEN - 1);
 }
 
 /* xl gives the domain that runs a guest's QEMU the guest's name with "-dm" behind it, and makes it before it

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/process.h"
 #include "common/saved_state.h"
 #include "dmd/devices_file.h"
@@ -77,6 +78,8 @@ int toolstack_unpause(struct toolstack *toolstack, uint16_t domid)
 int toolstack_read(struct toolstack *toolstack, const char *path, char *text, size_t len)
 {
     (void)toolstack;
+    if (strlen(guest_name) >= len)
+        return -EMSGSIZE;
     if (strcmp(path, "/local/domain/7/name") == 0)
         snprintf(text, len, "%s", guest_name);
     else if (strcmp(path, "/local/domain/8/name") == 0)
@@ -505,6 +508,28 @@ START_TEST(name_is_a_path)
 }
 END_TEST
 
+static void on_message(void *ctx, enum log_level level, const char *text, size_t len)
+{
+    (void)level;
+    (void)len;
+    *(bool *)ctx |= strstr(text, "dom 7 (): its name has more than 63 bytes") != NULL;
+}
+
+/* Its file would be looked for in vain. */
+START_TEST(name_is_long)
+{
+    bool said = false;
+
+    guest_name = "0123456789012345678901234567890123456789012345678901234567890123";
+    domain.never_ran = true;
+    log_tap(on_message, &said, LOG_LEVEL_WARNING);
+    guest_is(GUEST_OTHER);
+    log_tap(NULL, NULL, LOG_LEVEL_ERROR);
+    ck_assert(said);
+    ck_assert_int_eq(pauses, 0);
+}
+END_TEST
+
 /* What is made while its guest is being made is the domain of its QEMU, which must run; of the same name, it
  * may be any guest. */
 START_TEST(name_of_a_stub_domain)
@@ -544,6 +569,7 @@ int main(void)
     tcase_add_test(tc, left_by_vhost_dm);
     tcase_add_loop_test(tc, kept, 0, 2);
     tcase_add_test(tc, name_is_a_path);
+    tcase_add_test(tc, name_is_long);
     tcase_add_loop_test(tc, name_of_a_stub_domain, 0, 2);
     return unit_run(suite);
 }
