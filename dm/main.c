@@ -29,9 +29,19 @@
 #endif
 
 /* What is ours in the folder of --state-dir, by the domain's number. */
-enum { FILE_STATE, FILE_SHM, FILE_CONTROL, FILE_GRANT, FILE_DEVICES, FILE_ADDED, NR_FILES };
+enum {
+    FILE_STATE,
+    FILE_SHM,
+    FILE_CONTROL,
+    FILE_GRANT,
+    FILE_DEVICES,
+    FILE_ADDED,
+    NR_FILES,
+    FILE_KEPT = NR_FILES,
+    NR_PATHS
+};
 #ifdef WITH_XEN
-static const char *const file_suffixes[] = {"state", "shm", "ctl", "grant", "devices", "added"};
+static const char *const file_suffixes[] = {"state", "shm", "ctl", "grant", "devices", "added", "kept"};
 #endif
 
 struct program {
@@ -39,8 +49,8 @@ struct program {
     struct ev_loop *loop;
     unsigned domid;
     struct saved_state *saved;
-    char paths[NR_FILES][512];
-    const char *files[NR_FILES]; /* that are ours to remove in the end */
+    char paths[NR_PATHS][512];
+    const char *files[NR_FILES]; /* that are ours to remove in the end; FILE_KEPT is xen/'s */
     struct hypervisor *hv;
     struct shm_pool *shm; /* these two: NULL where there are no shared pages */
     struct shm_server *shm_server;
@@ -144,13 +154,14 @@ static bool state_open(struct program *p, const struct xen_domain *domain, bool 
 {
     int holder = 0, rc;
 
-    for (int i = 0; i < NR_FILES; i++) {
+    for (int i = 0; i < NR_PATHS; i++) {
         if ((size_t)snprintf(p->paths[i], sizeof(p->paths[i]), "%s/%u.%s", p->options.state_dir,
                              domain->domid, file_suffixes[i]) >= sizeof(p->paths[i])) {
             log_error("--state-dir %.100s: the name is too long", p->options.state_dir);
             return false;
         }
-        p->files[i] = p->paths[i];
+        if (i < NR_FILES)
+            p->files[i] = p->paths[i];
     }
     *successor = saved_state_there(p->paths[FILE_STATE], domain->uuid);
     rc = saved_state_open(&p->saved, p->paths[FILE_STATE], domain->uuid, &holder);
@@ -177,6 +188,7 @@ static bool attach(struct program *p)
         .grants_path = p->paths[FILE_ADDED],
         .list_path = p->paths[FILE_DEVICES],
         .grant_socket = p->paths[FILE_GRANT],
+        .kept_path = p->paths[FILE_KEPT],
     };
     struct xen_domain domain;
     char why[256];

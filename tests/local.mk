@@ -193,6 +193,18 @@ tests_unit_test_device_grants_SOURCES = tests/unit/test_device_grants.c $(UNIT_S
 tests_unit_test_device_grants_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_device_grants_LDADD = libxenhv.la libcommon.la $(CHECK_LIBS)
 
+XEN_PRIVILEGED_WRAP = -Wl,--wrap=xc_interface_open -Wl,--wrap=xc_interface_close \
+	-Wl,--wrap=xenforeignmemory_open -Wl,--wrap=xenforeignmemory_close -Wl,--wrap=xc_domain_getinfolist \
+	-Wl,--wrap=xc_domain_pause -Wl,--wrap=xc_domain_unpause -Wl,--wrap=xc_domain_setmaxmem \
+	-Wl,--wrap=xc_get_paging_mempool_size -Wl,--wrap=xc_set_paging_mempool_size
+
+check_PROGRAMS += tests/unit/test_privileged
+TESTS += tests/unit/test_privileged
+tests_unit_test_privileged_SOURCES = tests/unit/test_privileged.c $(UNIT_SOURCES)
+tests_unit_test_privileged_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_privileged_LDFLAGS = $(AM_LDFLAGS) $(XEN_PRIVILEGED_WRAP)
+tests_unit_test_privileged_LDADD = libxenhv.la libdevices.la libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_xen_memory
 TESTS += tests/unit/test_xen_memory
 tests_unit_test_xen_memory_SOURCES = tests/unit/test_xen_memory.c $(FAKE_XEN_MEMORY) $(UNIT_SOURCES)

@@ -39,8 +39,8 @@
 #define START_MS 60000
 #define CALL_MS  600000
 
-/* Its arguments: name, domid, uuid, name of the guest, shared pages, paths of the grants, the list and the
- * socket, the number of files, files, devices. */
+/* Its arguments: name, domid, uuid, name of the guest, shared pages, paths of the grants, the list, the
+ * socket and the record, the number of files, files, devices. */
 enum {
     ARG_DOMID = 1,
     ARG_UUID,
@@ -49,6 +49,7 @@ enum {
     ARG_GRANTS,
     ARG_LIST,
     ARG_SOCKET,
+    ARG_KEPT,
     ARG_NR_FILES,
     ARG_FILES
 };
@@ -158,8 +159,16 @@ static int broker_start(struct broker *broker, const struct privileged_scope *sc
 {
     char name[] = XEN_BROKER_NAME, domid[8], uuid[2 * sizeof(scope->uuid) + 1], guest[sizeof(scope->name)],
          pages[24], nr_files[8];
-    const char *argv[ARG_FILES + MAX_FILES + MAX_DEVICES + 1] = {
-        name, domid, uuid, guest, pages, scope->grants_path, scope->list_path, scope->grant_socket, nr_files};
+    const char *argv[ARG_FILES + MAX_FILES + MAX_DEVICES + 1] = {name,
+                                                                 domid,
+                                                                 uuid,
+                                                                 guest,
+                                                                 pages,
+                                                                 scope->grants_path,
+                                                                 scope->list_path,
+                                                                 scope->grant_socket,
+                                                                 scope->kept_path,
+                                                                 nr_files};
     sigset_t none, old;
 
     if (scope->nr_files > MAX_FILES || scope->nr_devices > MAX_DEVICES)
@@ -236,11 +245,6 @@ struct privileged *broker_privileged(struct broker *broker)
     return &broker->base;
 }
 
-pid_t broker_pid(const struct broker *broker)
-{
-    return broker->pid;
-}
-
 static void on_event(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct broker *broker = container_of(io, struct broker, io);
@@ -314,6 +318,7 @@ static bool arguments_read(struct half *half, int argc, char **argv)
     scope->grants_path = argv[ARG_GRANTS];
     scope->list_path = argv[ARG_LIST];
     scope->grant_socket = argv[ARG_SOCKET];
+    scope->kept_path = argv[ARG_KEPT];
     scope->nr_files = (unsigned)strtoul(argv[ARG_NR_FILES], NULL, 10);
     if (scope->nr_files > (unsigned)(argc - ARG_FILES))
         return false;

@@ -24,7 +24,6 @@ int broker_new(struct broker **out, const struct privileged_scope *scope);
 void broker_free(struct broker *broker);
 
 struct privileged *broker_privileged(struct broker *broker);
-pid_t broker_pid(const struct broker *broker);
 
 /* Tells of the guest's end from now on, also when it was before: once, from the loop, which is borrowed. */
 void broker_watch(struct broker *broker, struct ev_loop *loop, void (*ended)(void *ctx, const char *why),

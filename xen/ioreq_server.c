@@ -404,7 +404,7 @@ static void server_destroy(struct ioreq_server *server)
 
 /* Waits until the predecessor's end is complete: what locks the saved state goes before its event channels
  * do, and until then these cannot be bound. */
-void ioreq_predecessor_await(pid_t pid)
+static void predecessor_await(pid_t pid)
 {
     struct pollfd pfd = {.fd = -1, .events = POLLIN};
 
@@ -424,7 +424,7 @@ static int server_adopt(struct ioreq_server *server)
 
     server->id = server->env.state->server_id;
     server->owned = true;
-    ioreq_predecessor_await(server->env.state->pid);
+    predecessor_await(server->env.state->pid);
     rc = server_map(server);
     if (rc < 0) {
         log_warning("%s: the ioreq server %u of an earlier vhost-dm cannot be taken over (errno %d); it is "

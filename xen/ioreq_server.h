@@ -67,7 +67,4 @@ int ioreq_server_range_add(struct ioreq_server *server, enum access_space space,
 int ioreq_server_range_remove(struct ioreq_server *server, enum access_space space, uint64_t first,
                               uint64_t last);
 
-/* Waits, with a bound, until a process that served the guest before us has ended, if it has not. */
-void ioreq_predecessor_await(pid_t pid);
-
 #endif

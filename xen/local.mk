@@ -15,6 +15,7 @@ libxenhv_la_SOURCES = \
 	xen/holder_keeper.c xen/holder_keeper.h \
 	xen/ioreq_access.c xen/ioreq_access.h \
 	xen/ioreq_server.c xen/ioreq_server.h \
+	xen/kept.c xen/kept.h \
 	xen/no_save.c xen/no_save.h \
 	xen/placed.c xen/placed.h \
 	xen/privileged.c xen/privileged.h xen/privileged_requests.c \

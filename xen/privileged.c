@@ -32,6 +32,7 @@
 #include "xen/device_grants.h"
 #include "xen/domain.h"
 #include "xen/holder.h"
+#include "xen/kept.h"
 #include "xen/xen_logger.h"
 
 /* No x86 or Arm processor has wider guest-physical addresses. */
@@ -57,9 +58,8 @@ struct server {
     xenforeignmemory_handle *fmem;
     struct holder *holder; /* NULL before HOLDER_INIT */
     uint64_t holder_pages; /* its size */
-    unsigned pauses;       /* of the guest that are ours to undo: others' are not */
-    int64_t own_pages;     /* by which the guest's limit was raised (below 0: lowered) */
-    uint64_t table_pages;
+    struct kept *kept;
+    bool over; /* its files are gone, and so may be the record: nothing is done any more */
     struct device_grants *grants;
     const char *listed[LIST_MAX]; /* of grants: the list that is being made */
     size_t nr_listed;
@@ -70,27 +70,43 @@ typedef int op_fn(struct server *s, const struct privileged_request *q, int fd,
 
 /* ---- the guest's memory ---------------------------------------------------------------------------- */
 
-static int op_pause(struct server *s, const struct privileged_request *q, int fd,
-                    struct privileged_reply *reply, int *fd_out)
+static int guest_pause(struct server *s)
 {
     int rc;
 
-    (void)q, (void)fd, (void)reply, (void)fd_out;
-    if (s->pauses == PAUSES_MAX)
+    if (s->kept->pauses >= PAUSES_MAX)
         return -EBUSY;
+    /* Noted before, so that a guest does not stay paused if we are killed in between. */
+    s->kept->pauses++;
     rc = domain_pause(s->xch, s->scope.domid);
-    s->pauses += rc == 0;
+    if (rc < 0)
+        s->kept->pauses--;
     return rc;
+}
+
+static int guest_unpause(struct server *s)
+{
+    int rc;
+
+    if (s->kept->pauses == 0)
+        return -EINVAL;
+    rc = domain_unpause(s->xch, s->scope.domid);
+    s->kept->pauses--;
+    return rc;
+}
+
+static int op_pause(struct server *s, const struct privileged_request *q, int fd,
+                    struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply, (void)fd_out;
+    return guest_pause(s);
 }
 
 static int op_unpause(struct server *s, const struct privileged_request *q, int fd,
                       struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
-    if (s->pauses == 0)
-        return -EINVAL;
-    s->pauses--;
-    return domain_unpause(s->xch, s->scope.domid);
+    return guest_unpause(s);
 }
 
 static int op_tables_grow(struct server *s, const struct privileged_request *q, int fd,
@@ -99,46 +115,81 @@ static int op_tables_grow(struct server *s, const struct privileged_request *q, 
     uint64_t size, more = TABLE_PAGES(q->nr_pages);
 
     (void)fd, (void)reply, (void)fd_out;
-    if (!range_within(s->table_pages, more, TABLE_PAGES_MAX(s->scope.max_shared_pages + OWN_PAGES_MAX)))
+    if (!range_within(s->kept->table_pages, more, TABLE_PAGES_MAX(s->scope.max_shared_pages + OWN_PAGES_MAX)))
         return -EDQUOT;
+    s->kept->table_pages += more;
     if (xc_get_paging_mempool_size(s->xch, s->scope.domid, &size) != 0 ||
-        xc_set_paging_mempool_size(s->xch, s->scope.domid, size + more * GUEST_PAGE_SIZE) != 0)
-        return -errno;
-    s->table_pages += more;
+        xc_set_paging_mempool_size(s->xch, s->scope.domid, size + more * GUEST_PAGE_SIZE) != 0) {
+        int rc = -errno;
+
+        s->kept->table_pages -= more;
+        return rc;
+    }
     return 0;
 }
 
-static int limit_change(struct server *s, int64_t nr_pages)
+/* The limit as it is. If it is not what we have set, it is somebody else's (xl mem-max), and nothing of it is
+ * ours. */
+static int limit_get(struct server *s, struct kept_limit *limit)
 {
     struct domain_info info;
     int rc = domain_info_get(s->xch, s->scope.domid, &info);
-    int64_t kib = nr_pages * 4;
 
     if (rc < 0)
         return rc;
-    if (kib < 0 && (uint64_t)-kib > info.max_memkb)
-        return -EINVAL;
-    if (xc_domain_setmaxmem(s->xch, s->scope.domid, info.max_memkb + (uint64_t)kib) < 0)
-        return -errno;
-    s->own_pages += nr_pages;
+    *limit = (struct kept_limit){.kib = info.max_memkb};
+    for (size_t i = 0; i < ARRAY_SIZE(s->kept->limits); i++)
+        if (s->kept->limits[i].kib == info.max_memkb)
+            limit->own_pages = MAX(limit->own_pages, s->kept->limits[i].own_pages);
     return 0;
+}
+
+static int limit_set(struct server *s, const struct kept_limit *from, const struct kept_limit *to)
+{
+    int rc;
+
+    s->kept->limits[0] = *from;
+    s->kept->limits[1] = *to;
+    rc = xc_domain_setmaxmem(s->xch, s->scope.domid, to->kib) < 0 ? -errno : 0;
+    if (rc < 0)
+        s->kept->limits[1] = *from;
+    else
+        s->kept->limits[0] = *to;
+    return rc;
+}
+
+static int limit_lower(struct server *s, uint64_t nr_pages)
+{
+    struct kept_limit from, to;
+    int rc = limit_get(s, &from);
+
+    nr_pages = rc < 0 ? 0 : MIN(nr_pages, MIN(from.own_pages, from.kib / 4));
+    if (nr_pages == 0)
+        return rc;
+    to = (struct kept_limit){from.kib - nr_pages * 4, from.own_pages - nr_pages};
+    return limit_set(s, &from, &to);
 }
 
 static int op_limit_raise(struct server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
+    struct kept_limit from, to;
+    int rc = limit_get(s, &from);
+
     (void)fd, (void)reply, (void)fd_out;
-    if (s->own_pages > (int64_t)OWN_PAGES_MAX - (int64_t)MIN(q->nr_pages, OWN_PAGES_MAX) ||
-        q->nr_pages > OWN_PAGES_MAX)
+    if (rc < 0)
+        return rc;
+    if (!range_within(from.own_pages, q->nr_pages, OWN_PAGES_MAX))
         return -EDQUOT;
-    return limit_change(s, (int64_t)q->nr_pages);
+    to = (struct kept_limit){from.kib + q->nr_pages * 4, from.own_pages + q->nr_pages};
+    return limit_set(s, &from, &to);
 }
 
 static int op_limit_lower(struct server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
-    return q->nr_pages > OWN_PAGES_MAX ? -EDQUOT : limit_change(s, -(int64_t)q->nr_pages);
+    return q->nr_pages > OWN_PAGES_MAX ? -EDQUOT : limit_lower(s, q->nr_pages);
 }
 
 /* Whether the guest has nothing at any of nr_pages, at most PRIVILEGED_BATCH: 0, or -EEXIST. What is put over
@@ -434,12 +485,26 @@ static int op_file_name(struct server *s, const struct privileged_request *q, in
     return fd >= 0 && host_own_file_name(fd, reply->text, PRIVILEGED_NAME_LEN) ? 0 : -EBADF;
 }
 
+/* The record goes with the domain, or when it says nothing. */
+static void kept_settle(struct server *s)
+{
+    struct domain_info info;
+    int rc = domain_info_get(s->xch, s->scope.domid, &info);
+
+    if (rc == 0 && (memcmp(info.uuid, s->scope.uuid, sizeof(info.uuid)) != 0 || domain_end_reason(&info)))
+        rc = -ESRCH;
+    if (rc == -ESRCH || kept_says_nothing(s->kept))
+        unlink(s->scope.kept_path);
+}
+
 static int op_files_remove(struct server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
     for (unsigned i = 0; i < s->scope.nr_files && i < q->nr_pages; i++)
         unlink(s->scope.files[i]);
+    kept_settle(s);
+    s->over = true;
     return 0;
 }
 
@@ -552,6 +617,8 @@ static void server_call(struct privileged *p, const struct privileged_request *q
     *fd_out = -1;
     if (q->op >= PRIVILEGED_NR_OPS || !ops[q->op].fn)
         reply->rc = -ENOSYS;
+    else if (s->over)
+        reply->rc = -ESHUTDOWN;
     else if (q->nr_pages > ops[q->op].most ||
              (ops[q->op].takes_gfns && !range_within(q->gfn, q->nr_pages, GFN_MAX)))
         reply->rc = -EINVAL;
@@ -559,10 +626,20 @@ static void server_call(struct privileged *p, const struct privileged_request *q
         reply->rc = ops[q->op].fn(s, q, fd, reply, fd_out);
 }
 
+/* What a predecessor has left: pages of its own that the guest has still are going to be taken away. (A guest
+ * that keeps more than its limit gets no more.) */
+static void predecessor_undo(struct server *s)
+{
+    limit_lower(s, OWN_PAGES_MAX);
+}
+
 static void server_free(struct privileged *p)
 {
     struct server *s = container_of(p, struct server, base);
 
+    if (s->kept && s->xch && !s->over)
+        kept_settle(s);
+    kept_close(s->kept);
     holder_free(s->holder);
     device_grants_free(s->grants);
     if (s->fmem)
@@ -581,14 +658,15 @@ int privileged_server_new(struct privileged **out, const struct privileged_scope
         return -ENOMEM;
     s->base = (struct privileged){server_call, server_grant, server_free};
     s->scope = *scope;
-    rc = device_grants_new(&s->grants, scope->grants_path, scope->uuid);
+    rc = kept_open(&s->kept, scope->kept_path, scope->uuid);
+    if (rc == 0)
+        rc = device_grants_new(&s->grants, scope->grants_path, scope->uuid);
     for (unsigned i = 0; rc == 0 && i < scope->nr_devices; i++)
         rc = device_grants_add(s->grants, scope->devices[i]);
     if (rc < 0) {
         server_free(&s->base);
         return rc;
     }
-    s->pauses = 1; /* that in which the guest is attached to */
     s->xch = xc_interface_open(xen_logger(), xen_logger(), 0);
     if (s->xch)
         s->fmem = xenforeignmemory_open(xen_logger(), 0);
@@ -597,6 +675,8 @@ int privileged_server_new(struct privileged **out, const struct privileged_scope
         server_free(&s->base);
         return rc;
     }
+    s->kept->pauses = 1; /* that in which the guest is attached to */
+    predecessor_undo(s);
     *out = &s->base;
     return 0;
 }

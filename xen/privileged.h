@@ -41,7 +41,7 @@ enum privileged_op {
     PRIVILEGED_HOLDER_RELEASE_ALL,
     PRIVILEGED_DEVICE_FIND,    /* fd, page: of the file, nr_pages; value: frame */
     PRIVILEGED_DEVICE_MAP,     /* fd, page: of the file, gfn, nr_pages; value: frame */
-    PRIVILEGED_DEVICE_UNMAP,   /* page: frame, gfn, nr_pages */
+    PRIVILEGED_DEVICE_UNMAP,   /* page: frame, gfn, nr_pages: as it was mapped */
     PRIVILEGED_PROCESS_START,  /* fd: a socket; value: when the process at its other end was started */
     PRIVILEGED_PROCESS_NAME,   /* fd: a socket; name */
     PRIVILEGED_FILE_NAME,      /* fd; name */
@@ -95,21 +95,25 @@ struct privileged_scope {
     const char *grants_path;    /* where those that are added are remembered (device_grants.h) */
     const char *list_path;      /* dm/devices_list.h */
     const char *grant_socket;   /* where root tells a broker of more (common/device_grant.h) */
+    const char *kept_path;      /* where it is kept what was done to the guest (kept.h) */
 };
 
-/* A server in this process. Opens its own interfaces to Xen. 0 or negative errno. */
+/* A server in this process. Opens its own interfaces to Xen, takes back what the server before it has left
+ * of limits and device memory, and holds the guest: of all pauses that servers have made one is left. 0 or
+ * negative errno, and the guest is as it was. */
 int privileged_server_new(struct privileged **out, const struct privileged_scope *scope);
 /* NULL is allowed. */
 void privileged_free(struct privileged *p);
 
-/* The guest is paused (counted) and let go. The server begins with one pause, made by who attaches to the
- * guest; what is not one of these is not undone (-EINVAL). */
+/* The guest is paused (counted) and let go. The server begins with one pause; what is not one of its own is
+ * not undone (-EINVAL). */
 int privileged_pause(struct privileged *p);
 int privileged_unpause(struct privileged *p);
 
 /* More room in Xen for the guest's tables. */
 int privileged_tables_grow(struct privileged *p, uint64_t nr_pages);
-/* Raises (nr_pages > 0) or lowers the limit of the guest's memory. */
+/* Raises (nr_pages > 0) or lowers the limit of the guest's memory, the latter by no more than it was raised,
+ * and not at all where somebody else has set it since. */
 int privileged_limit_change(struct privileged *p, int64_t nr_pages);
 /* Gives the guest pages of its own, with contents of the past / takes such away, whichever are there. */
 int privileged_own_populate(struct privileged *p, uint64_t gfn, unsigned nr_pages);
@@ -150,7 +154,7 @@ int privileged_device_grant(struct privileged *p, const char *text);
  * guest may have is believed of them. 0, -ENOENT: there is no list; or another negative errno. */
 int privileged_devices_list(struct privileged *p, const char *const *devices, size_t nr);
 
-/* Removes the first nr files of its scope. */
+/* Removes the first nr files of its scope, as the last of all requests. */
 void privileged_files_remove(struct privileged *p, unsigned nr);
 
 #endif

@@ -254,21 +254,22 @@ static int stage_privileged(struct xen_hypervisor *xen, const struct xen_domain 
                                      .devices = how->devices,
                                      .grants_path = how->grants_path,
                                      .list_path = how->list_path,
-                                     .grant_socket = how->grant_socket};
+                                     .grant_socket = how->grant_socket,
+                                     .kept_path = how->kept_path};
     int rc;
 
     memcpy(scope.uuid, xen->info.uuid, sizeof(scope.uuid));
     snprintf(scope.name, sizeof(scope.name), "%s", domain->name);
-    ioreq_predecessor_await(xen->state->broker);
     rc = how->confined ? broker_new(&xen->broker, &scope) : privileged_server_new(&xen->priv, &scope);
     if (rc < 0)
         return fail(why, rc,
                     rc == -ENOTCONN ? "xenstore does not answer (%s): is xenstored running?"
-                                    : "the process that acts for it with more rights cannot be started: %s",
+                    : rc == -EBUSY
+                        ? "the process that acted for an earlier vhost-dm with more rights does not end: %s"
+                        : "the process that acts for it with more rights cannot be started: %s",
                     strerror(-rc));
     if (xen->broker)
         xen->priv = broker_privileged(xen->broker);
-    xen->state->broker = xen->broker ? broker_pid(xen->broker) : 0;
     return 0;
 }
 

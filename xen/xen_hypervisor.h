@@ -22,7 +22,7 @@ struct xen_attach {
     unsigned nr_devices;
     const char *const *devices; /* as for --device: with whose sockets host_ops deals, besides those that are
                                    added */
-    const char *grants_path, *list_path, *grant_socket; /* of struct privileged_scope (privileged.h) */
+    const char *grants_path, *list_path, *grant_socket, *kept_path; /* of struct privileged_scope */
 };
 
 struct xen_domain {

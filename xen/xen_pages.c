@@ -390,8 +390,6 @@ int xen_pages_new(struct xen_pages **out, const struct xen_pages_env *env)
         return rc;
     }
     placed_sweep(pages->placed, &sweep, pages);
-    if (*placed_copied_pages(pages->placed) > 0)
-        limit_change(pages, -(int64_t)*placed_copied_pages(pages->placed));
     *placed_copied_pages(pages->placed) = 0;
     *out = pages;
     return 0;

@@ -13,7 +13,7 @@
 
 #define XEN_STATE_AREA "xen-ioreq"
 /* Changes whenever the meaning of a field does. */
-#define XEN_STATE_VERSION 2
+#define XEN_STATE_VERSION 3
 
 /* Xen's limit for each kind of range of a server (MAX_NR_IO_RANGES in its ioreq code). */
 #define XEN_RANGES_MAX  256
@@ -39,7 +39,6 @@ struct xen_state {
     bool pause_held;   /* one of the domain's pauses is ours */
     bool ecam_valid;   /* the guest has our ACPI tables */
     int32_t pid;       /* of the process that has the server, or had it */
-    int32_t broker;    /* and of that which acts for it (broker.h); 0: none */
     uint64_t ecam_gpa, ecam_len;
     uint32_t nr_ram;
     struct xen_ram_range ram[XEN_RAM_MAX];

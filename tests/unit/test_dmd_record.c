@@ -282,7 +282,7 @@ END_TEST
 START_TEST(removed)
 {
     static const char *const ours[] = {"guest", "devices", "ready"}, *const others[] = {"held", "state",
-                                                                                        "added"};
+                                                                                        "kept"};
     char path[RECORD_PATH_LEN];
 
     for (int i = 0; i < 3; i++) {
