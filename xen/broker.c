@@ -472,13 +472,8 @@ static int asker_open(void)
     return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 }
 
-/* 0 or negative errno. */
-static int half_open(struct half *half)
+static int half_watch(struct half *half)
 {
-    int rc = privileged_server_new(&half->server, &half->scope);
-
-    if (rc < 0)
-        return rc;
     half->xch = xc_interface_open(xen_logger(), xen_logger(), 0);
     if (!half->xch)
         return -errno;
@@ -487,6 +482,19 @@ static int half_open(struct half *half)
         return -ENOMEM;
     grants_listen(half);
     return domain_watch_new(&half->watch, half->xch, half->scope.domid, half->name);
+}
+
+/* 0 or negative errno. */
+static int half_open(struct half *half)
+{
+    int rc = privileged_server_new(&half->server, &half->scope);
+
+    if (rc < 0)
+        return rc;
+    rc = half_watch(half);
+    if (rc < 0)
+        privileged_unpause(half->server);
+    return rc;
 }
 
 int xen_broker_main(int argc, char **argv)
@@ -507,8 +515,13 @@ int xen_broker_main(int argc, char **argv)
         return 2;
     half.asker = asker_open();
     rc = half_open(&half);
-    if (fd_message_send(CALLS_FD, &rc, sizeof(rc), -1, 0) < 0 || rc < 0)
+    if (fd_message_send(CALLS_FD, &rc, sizeof(rc), -1, 0) < 0 || rc < 0) {
+        /* Nobody is there to let the guest go. */
+        if (rc == 0)
+            privileged_unpause(half.server);
+        privileged_free(half.server);
         return 1;
+    }
     domain_watch_start(half.watch, half.loop, on_ended, &half);
     ev_io_init(&half.calls, on_call, CALLS_FD, EV_READ);
     ev_io_start(half.loop, &half.calls);

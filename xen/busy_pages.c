@@ -24,16 +24,14 @@ int busy_pages_hold(struct busy_pages *b)
 {
     int rc = 0;
 
-    /* Noted before, so that a successor does not leave the guest paused if we are killed in between. */
-    b->paused = !b->state->pause_held;
-    if (b->paused) {
-        b->state->pause_held = true;
+    b->paused = !*b->held;
+    if (b->paused)
         rc = privileged_pause(b->priv);
-    }
     if (rc < 0) {
-        b->state->pause_held = false;
+        b->paused = false;
         return rc;
     }
+    *b->held = true;
     b->nr_busy = b->server != NULL ? ioreq_server_busy(b->server, b->busy, ARRAY_SIZE(b->busy)) : 0;
     return 0;
 }
@@ -43,7 +41,7 @@ void busy_pages_let_go(struct busy_pages *b)
     if (!b->paused)
         return;
     privileged_unpause(b->priv);
-    b->state->pause_held = false;
+    *b->held = false;
     b->paused = false;
 }
 

@@ -17,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "xen/xen_state.h"
-
 struct ioreq_server;
 struct privileged;
 
@@ -31,7 +29,7 @@ struct late_page {
 
 struct busy_pages {
     struct privileged *priv;     /* borrowed */
-    struct xen_state *state;     /* borrowed: says whether a pause of ours is held */
+    bool *held;                  /* borrowed: whether a pause of ours is held */
     struct ioreq_server *server; /* borrowed; NULL until there is one */
     bool paused;                 /* by busy_pages_hold */
     unsigned nr_busy;

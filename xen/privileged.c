@@ -626,6 +626,21 @@ static void server_call(struct privileged *p, const struct privileged_request *q
         reply->rc = ops[q->op].fn(s, q, fd, reply, fd_out);
 }
 
+/* Of the pauses that a predecessor has left one is ours now; there is one in any case. */
+static int hold_one(struct server *s)
+{
+    struct domain_info info;
+    int rc = domain_info_get(s->xch, s->scope.domid, &info);
+
+    if (rc < 0)
+        return rc;
+    if (!info.paused) /* somebody has let it run */
+        s->kept->pauses = 0;
+    while (s->kept->pauses > 1)
+        guest_unpause(s);
+    return s->kept->pauses == 0 ? guest_pause(s) : 0;
+}
+
 /* What a predecessor has left: pages of its own that the guest has still are going to be taken away. (A guest
  * that keeps more than its limit gets no more.) */
 static void predecessor_undo(struct server *s)
@@ -675,7 +690,11 @@ int privileged_server_new(struct privileged **out, const struct privileged_scope
         server_free(&s->base);
         return rc;
     }
-    s->kept->pauses = 1; /* that in which the guest is attached to */
+    rc = hold_one(s);
+    if (rc < 0) {
+        server_free(&s->base);
+        return rc;
+    }
     predecessor_undo(s);
     *out = &s->base;
     return 0;

@@ -98,9 +98,9 @@ struct privileged_scope {
     const char *kept_path;      /* where it is kept what was done to the guest (kept.h) */
 };
 
-/* A server in this process. Opens its own interfaces to Xen, takes back what the server before it has left
- * of limits and device memory, and holds the guest: of all pauses that servers have made one is left. 0 or
- * negative errno, and the guest is as it was. */
+/* A server in this process. Opens its own interfaces to Xen, takes back what the server before it has left, and
+ * holds the guest: of all pauses that servers have made one is left. 0, or negative errno, and the guest is
+ * as it was. */
 int privileged_server_new(struct privileged **out, const struct privileged_scope *scope);
 /* NULL is allowed. */
 void privileged_free(struct privileged *p);

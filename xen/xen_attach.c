@@ -5,8 +5,7 @@
  *
  *   interfaces   open libxenctrl, libxendevicemodel, libxenforeignmemory
  *   state        what an earlier vhost-dm for this domain left (xen_state.h)
- *   privileged   who carries out what takes rights on more than the guest
- *   hold         pause the guest, until ops->start
+ *   privileged   who carries out what takes rights on more than the guest, and holds it, until ops->start
  *   memory       the cache of mappings; where the guest has RAM
  *   pci          a PVH guest gets a PCI host bridge
  *   pages        what a predecessor put into its physmap is taken away
@@ -121,24 +120,6 @@ static int stage_state(struct xen_hypervisor *xen, struct saved_state *saved, co
     return 0;
 }
 
-/* held: it was paused for us already. */
-static int stage_hold(struct xen_hypervisor *xen, bool held, const struct reason *why)
-{
-    int rc;
-
-    if (xen->state->pause_held && xen->info.paused) {
-        /* The pause of a predecessor, killed before it began to serve, is ours now. One is enough. */
-        if (held)
-            domain_unpause(xen->xch, xen->info.domid);
-        return 0;
-    }
-    rc = held ? 0 : domain_pause(xen->xch, xen->info.domid);
-    if (rc < 0)
-        return fail(why, rc, "pausing it: %s", strerror(-rc));
-    xen->state->pause_held = true;
-    return 0;
-}
-
 static int stage_memory(struct xen_hypervisor *xen, struct guest_map *map, const struct reason *why)
 {
     struct xen_state *state = xen->state;
@@ -236,7 +217,7 @@ static int stage_server(struct xen_hypervisor *xen, const struct reason *why)
 
 static int stage_pages(struct xen_hypervisor *xen, struct saved_state *saved, const struct reason *why)
 {
-    struct xen_pages_env env = {xen->priv, xen->dmod, xen->fmem, &xen->info, saved, xen->state};
+    struct xen_pages_env env = {xen->priv, xen->dmod, xen->fmem, &xen->info, saved, &xen->pause_held};
     int rc = xen_pages_new(&xen->pages, &env);
 
     return rc < 0 ? fail(why, rc, "the record of its shared pages: %s", strerror(-rc)) : 0;
@@ -270,6 +251,7 @@ static int stage_privileged(struct xen_hypervisor *xen, const struct xen_domain 
                     strerror(-rc));
     if (xen->broker)
         xen->priv = broker_privileged(xen->broker);
+    xen->pause_held = true;
     return 0;
 }
 
@@ -315,12 +297,8 @@ int xen_hypervisor_attach(struct hypervisor **out, struct xen_domain *domain, st
         rc = stage_state(xen, saved, &reason);
     if (rc == 0)
         rc = stage_privileged(xen, domain, how, &reason);
-    if (rc < 0) {
-        xen_domain_release(domain);
-    } else {
-        rc = stage_hold(xen, domain->held, &reason);
-        domain->held = false;
-    }
+    /* One pause is enough. */
+    xen_domain_release(domain);
     if (rc == 0)
         rc = stage_memory(xen, &map, &reason);
     if (rc == 0)

@@ -139,10 +139,10 @@ static int release(struct xen_hypervisor *xen)
 {
     int rc;
 
-    if (!xen->state->pause_held)
+    if (!xen->pause_held)
         return 0;
     rc = privileged_unpause(xen->priv);
-    xen->state->pause_held = false;
+    xen->pause_held = false;
     return rc;
 }
 
@@ -171,7 +171,7 @@ void xen_close(struct xen_hypervisor *xen, bool leave)
         ioreq_server_free(xen->server);
     xen_pages_free(xen->pages);
     foreign_cache_free(xen->cache);
-    if (xen->state && xen->priv)
+    if (xen->priv)
         release(xen);
     if (xen->nr_files > 0 && !leave)
         privileged_files_remove(xen->priv, xen->nr_files);

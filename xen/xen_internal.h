@@ -21,6 +21,7 @@ struct xen_hypervisor {
     xendevicemodel_handle *dmod;
     xenforeignmemory_handle *fmem;
     struct xen_state *state; /* in the saved state */
+    bool pause_held;         /* a pause of the privileged server's is ours */
     unsigned nr_files;       /* to be removed in the end */
     struct foreign_cache *cache;
     struct xen_pages *pages;

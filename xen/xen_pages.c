@@ -383,7 +383,7 @@ int xen_pages_new(struct xen_pages **out, const struct xen_pages_env *env)
         return -ENOMEM;
     pages->env = *env;
     pages->holder_fd = -1;
-    pages->busy = (struct busy_pages){.priv = env->priv, .state = env->state};
+    pages->busy = (struct busy_pages){.priv = env->priv, .held = env->held};
     rc = placed_new(&pages->placed, env->saved);
     if (rc < 0) {
         free(pages);

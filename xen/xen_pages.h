@@ -20,7 +20,6 @@ struct privileged;
 struct saved_state;
 struct ioreq_server;
 struct xen_pages;
-struct xen_state;
 
 struct xen_pages_env { /* all borrowed */
     struct privileged *priv;
@@ -28,7 +27,7 @@ struct xen_pages_env { /* all borrowed */
     xenforeignmemory_handle *fmem;
     const struct domain_info *guest;
     struct saved_state *saved;
-    struct xen_state *state;
+    bool *held; /* whether a pause of ours is held */
 };
 
 /* Takes away what a killed predecessor left in the guest. 0 or negative errno. */

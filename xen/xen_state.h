@@ -36,7 +36,6 @@ struct xen_state {
     uint16_t domid; /* a rebooted guest has the same UUID */
     uint16_t server_id;
     bool server_valid; /* server_id is ours */
-    bool pause_held;   /* one of the domain's pauses is ours */
     bool ecam_valid;   /* the guest has our ACPI tables */
     int32_t pid;       /* of the process that has the server, or had it */
     uint64_t ecam_gpa, ecam_len;

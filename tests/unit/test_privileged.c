@@ -246,6 +246,58 @@ START_TEST(tables_of_all_lives)
 }
 END_TEST
 
+/* ---- pauses ---------------------------------------------------------------------------------------------
+ */
+
+START_TEST(pauses)
+{
+    ck_assert_uint_eq(xen.pauses, 1);
+    ck_assert_int_eq(privileged_pause(p), 0);
+    ck_assert_int_eq(privileged_pause(p), -EBUSY);
+    xen.pauses++; /* xl pause */
+    ck_assert_int_eq(privileged_unpause(p), 0);
+    ck_assert_int_eq(privileged_unpause(p), 0);
+    ck_assert_int_eq(privileged_unpause(p), -EINVAL);
+    ck_assert_uint_eq(xen.pauses, 1);
+}
+END_TEST
+
+/* In all lives together no pause is undone that was not made, and none is left. */
+START_TEST(pauses_of_all_lives)
+{
+    unit_random_start();
+    for (int i = 0; i < 1000; i++) {
+        unsigned others = (unsigned)unit_random_below(2), ours = 1;
+
+        xen.pauses += others;
+        for (uint64_t n = unit_random_below(4); n > 0; n--) {
+            if (unit_random_below(2) == 0)
+                ours += privileged_pause(p) == 0;
+            else
+                ours -= privileged_unpause(p) == 0;
+            ck_assert_uint_eq(xen.pauses, others + ours);
+        }
+        life_again();
+        ck_assert_uint_eq(xen.pauses, others + 1);
+        xen.pauses -= others;
+    }
+    privileged_unpause(p);
+    ck_assert_uint_eq(xen.pauses, 0);
+}
+END_TEST
+
+/* xl unpause undoes ours, too. */
+START_TEST(pause_undone_by_others)
+{
+    privileged_pause(p);
+    xen.pauses = 0;
+    life_again();
+    ck_assert_uint_eq(xen.pauses, 1);
+    ck_assert_int_eq(privileged_unpause(p), 0);
+    ck_assert_int_eq(privileged_unpause(p), -EINVAL);
+}
+END_TEST
+
 /* ---- the record -----------------------------------------------------------------------------------------
  */
 
@@ -350,7 +402,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        limit,           limit_of_all_lives, limit_of_others, tables_of_all_lives, goes_with_the_guest,
+        limit,           limit_of_all_lives,  limit_of_others,        tables_of_all_lives,
+        pauses,          pauses_of_all_lives, pause_undone_by_others, goes_with_the_guest,
         goes_when_empty, of_another_guest};
     Suite *suite = suite_create("privileged");
     TCase *tcase = tcase_create("privileged");
