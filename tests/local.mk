@@ -196,7 +196,9 @@ tests_unit_test_device_grants_LDADD = libxenhv.la libcommon.la $(CHECK_LIBS)
 XEN_PRIVILEGED_WRAP = -Wl,--wrap=xc_interface_open -Wl,--wrap=xc_interface_close \
 	-Wl,--wrap=xenforeignmemory_open -Wl,--wrap=xenforeignmemory_close -Wl,--wrap=xc_domain_getinfolist \
 	-Wl,--wrap=xc_domain_pause -Wl,--wrap=xc_domain_unpause -Wl,--wrap=xc_domain_setmaxmem \
-	-Wl,--wrap=xc_get_paging_mempool_size -Wl,--wrap=xc_set_paging_mempool_size
+	-Wl,--wrap=xc_get_paging_mempool_size -Wl,--wrap=xc_set_paging_mempool_size \
+	-Wl,--wrap=xc_domain_iomem_permission -Wl,--wrap=xc_domain_memory_mapping \
+	-Wl,--wrap=xc_get_machine_memory_map -Wl,--wrap=device_memory_find
 
 check_PROGRAMS += tests/unit/test_privileged
 TESTS += tests/unit/test_privileged

@@ -410,47 +410,108 @@ static int op_device_find(struct server *s, const struct privileged_request *q, 
     return is_ordinary(s, reply->value, q->nr_pages) ? -EPERM : 0;
 }
 
+static bool overlap(uint64_t a, uint64_t b, uint64_t a_pages, uint64_t b_pages)
+{
+    return a < b + b_pages && b < a + a_pages;
+}
+
+/* Takes the permissions away that were given for mappings which are not there any more, where no other one
+ * has these frames. What the guest was permitted by others (xl.cfg: pci=, iomem=) it keeps. */
+static void permissions_trim(struct server *s)
+{
+    struct kept_device *devices = s->kept->devices;
+
+    for (size_t i = 0; i < KEPT_DEVICES; i++) {
+        bool used = false;
+
+        if (devices[i].flags == 0 || devices[i].flags & KEPT_MAPPED)
+            continue;
+        for (size_t k = 0; k < KEPT_DEVICES && devices[i].flags & KEPT_GRANTED; k++)
+            used |= devices[k].flags & KEPT_MAPPED &&
+                    overlap(devices[i].frame, devices[k].frame, devices[i].nr_pages, devices[k].nr_pages);
+        if (used)
+            continue;
+        if (devices[i].flags & KEPT_GRANTED)
+            xc_domain_iomem_permission(s->xch, s->scope.domid, devices[i].frame, devices[i].nr_pages, 0);
+        devices[i].flags = 0;
+    }
+}
+
+/* A place for a mapping; NULL: there is none, or where it is to be is one of ours already. */
+static struct kept_device *device_new(struct server *s, uint64_t gfn, uint64_t nr_pages)
+{
+    struct kept_device *device = NULL;
+
+    for (size_t i = 0; i < KEPT_DEVICES; i++) {
+        struct kept_device *its = &s->kept->devices[i];
+
+        if (its->flags & KEPT_MAPPED && overlap(gfn, its->gfn, nr_pages, its->nr_pages))
+            return NULL;
+        if (its->flags == 0)
+            device = its;
+    }
+    return device;
+}
+
+/* With the permission, if that is missing. */
+static int device_change(struct server *s, struct kept_device *device, uint32_t how)
+{
+    uint16_t domid = s->scope.domid;
+    int rc = xc_domain_memory_mapping(s->xch, domid, device->gfn, device->frame, device->nr_pages, how);
+
+    if (rc == 0 || errno != EPERM)
+        return rc < 0 ? -errno : 0;
+    device->flags |= KEPT_GRANTED;
+    if (xc_domain_iomem_permission(s->xch, domid, device->frame, device->nr_pages, 1) < 0)
+        return -errno;
+    rc = xc_domain_memory_mapping(s->xch, domid, device->gfn, device->frame, device->nr_pages, how);
+    return rc < 0 ? -errno : 0;
+}
+
+static int device_remove(struct server *s, struct kept_device *device)
+{
+    int rc = device_change(s, device, DPCI_REMOVE_MAPPING);
+
+    device->flags &= ~(uint64_t)KEPT_MAPPED;
+    permissions_trim(s);
+    return rc;
+}
+
 static int op_device_map(struct server *s, const struct privileged_request *q, int fd,
                          struct privileged_reply *reply, int *fd_out)
 {
     int rc = op_device_find(s, q, fd, reply, fd_out);
+    struct kept_device *device;
 
     if (rc < 0)
         return rc;
-    if (xc_domain_iomem_permission(s->xch, s->scope.domid, reply->value, q->nr_pages, 1) < 0)
-        return -errno;
-    if (xc_domain_memory_mapping(s->xch, s->scope.domid, q->gfn, reply->value, q->nr_pages,
-                                 DPCI_ADD_MAPPING) < 0) {
-        rc = -errno;
-        xc_domain_iomem_permission(s->xch, s->scope.domid, reply->value, q->nr_pages, 0);
+    if (q->nr_pages == 0)
+        return -EINVAL;
+    device = device_new(s, q->gfn, q->nr_pages);
+    if (!device)
+        return -ENOSPC;
+    *device = (struct kept_device){reply->value, q->gfn, q->nr_pages, KEPT_MAPPED};
+    rc = device_change(s, device, DPCI_ADD_MAPPING);
+    if (rc < 0) {
+        device->flags &= ~(uint64_t)KEPT_MAPPED;
+        permissions_trim(s);
     }
     return rc;
 }
 
-static int device_remove(struct server *s, const struct privileged_request *q)
-{
-    int rc =
-        xc_domain_memory_mapping(s->xch, s->scope.domid, q->gfn, q->page, q->nr_pages, DPCI_REMOVE_MAPPING);
-
-    return rc < 0 ? -errno : 0;
-}
-
+/* Only what was mapped here: of what else the guest has nothing is taken away. */
 static int op_device_unmap(struct server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
-    int rc;
-
     (void)fd, (void)reply, (void)fd_out;
-    if (q->page > GFN_MAX)
-        return -EINVAL;
-    rc = device_remove(s, q);
-    /* Another mapping of these frames has ended, and the permission with it, without which Xen takes none
-     * away. */
-    if (rc == -EPERM && !is_ordinary(s, q->page, q->nr_pages) &&
-        xc_domain_iomem_permission(s->xch, s->scope.domid, q->page, q->nr_pages, 1) == 0)
-        rc = device_remove(s, q);
-    xc_domain_iomem_permission(s->xch, s->scope.domid, q->page, q->nr_pages, 0);
-    return rc;
+    for (size_t i = 0; i < KEPT_DEVICES; i++) {
+        struct kept_device *device = &s->kept->devices[i];
+
+        if (device->flags & KEPT_MAPPED && device->frame == q->page && device->gfn == q->gfn &&
+            device->nr_pages == q->nr_pages)
+            return device_remove(s, device);
+    }
+    return -EINVAL;
 }
 
 /* ---- this host ----------------------------------------------------------------------------------------- */
@@ -596,7 +657,7 @@ static const struct {
     [PRIVILEGED_HOLDER_RELEASE_ALL] = {op_holder_release_all, false, 0},
     [PRIVILEGED_DEVICE_FIND] = {op_device_find, false, COUNT_PAGES_MAX},
     [PRIVILEGED_DEVICE_MAP] = {op_device_map, true, COUNT_PAGES_MAX},
-    [PRIVILEGED_DEVICE_UNMAP] = {op_device_unmap, true, PRIVILEGED_RUN},
+    [PRIVILEGED_DEVICE_UNMAP] = {op_device_unmap, true, COUNT_PAGES_MAX},
     [PRIVILEGED_PROCESS_START] = {op_process_start, false, 0},
     [PRIVILEGED_PROCESS_NAME] = {op_process_name, false, 0},
     [PRIVILEGED_FILE_NAME] = {op_file_name, false, 0},
@@ -646,6 +707,10 @@ static int hold_one(struct server *s)
 static void predecessor_undo(struct server *s)
 {
     limit_lower(s, OWN_PAGES_MAX);
+    for (size_t i = 0; i < KEPT_DEVICES; i++)
+        if (s->kept->devices[i].flags & KEPT_MAPPED)
+            device_remove(s, &s->kept->devices[i]);
+    permissions_trim(s);
 }
 
 static void server_free(struct privileged *p)

@@ -98,9 +98,9 @@ struct privileged_scope {
     const char *kept_path;      /* where it is kept what was done to the guest (kept.h) */
 };
 
-/* A server in this process. Opens its own interfaces to Xen, takes back what the server before it has left, and
- * holds the guest: of all pauses that servers have made one is left. 0, or negative errno, and the guest is
- * as it was. */
+/* A server in this process. Opens its own interfaces to Xen, takes back what the server before it has left,
+ * and holds the guest: of all pauses that servers have made one is left. 0, or negative errno, and the guest
+ * is as it was. */
 int privileged_server_new(struct privileged **out, const struct privileged_scope *scope);
 /* NULL is allowed. */
 void privileged_free(struct privileged *p);
@@ -133,7 +133,7 @@ void privileged_holder_release(struct privileged *p, uint64_t page, uint64_t nr_
 void privileged_holder_release_all(struct privileged *p);
 
 /* Device memory behind a file (dm/device_memory.h, errors as there): where it is / into the guest where
- * nothing is / out of it. */
+ * nothing is / out of it, all of what was mapped at once. */
 int privileged_device_find(struct privileged *p, int fd, uint64_t offset, uint64_t nr_pages, uint64_t *frame);
 int privileged_device_map(struct privileged *p, int fd, uint64_t offset, uint64_t gfn, uint64_t nr_pages);
 void privileged_device_unmap(struct privileged *p, uint64_t frame, uint64_t gfn, uint64_t nr_pages);

@@ -149,7 +149,7 @@ int privileged_device_map(struct privileged *p, int fd, uint64_t offset, uint64_
 
 void privileged_device_unmap(struct privileged *p, uint64_t frame, uint64_t gfn, uint64_t nr_pages)
 {
-    ask_parts(p, PRIVILEGED_DEVICE_UNMAP, frame, gfn, nr_pages);
+    ask(p, PRIVILEGED_DEVICE_UNMAP, frame, gfn, nr_pages);
 }
 
 uint64_t privileged_process_start(struct privileged *p, int socket)

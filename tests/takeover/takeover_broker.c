@@ -95,6 +95,8 @@ static void numbers(const struct takeover *t)
         {"broker-share-before", PRIVILEGED_SHARED_PLACE, UINT64_MAX, 1ULL << 30, 1, -EINVAL},
         {"broker-share-many", PRIVILEGED_SHARED_PLACE, 0, 1ULL << 30, PRIVILEGED_BATCH + 1, -EINVAL},
         {"broker-device-unmap-behind", PRIVILEGED_DEVICE_UNMAP, FAR, 1ULL << 30, 1, -EINVAL},
+        /* what may be another device that was given to the guest */
+        {"broker-device-unmap-foreign", PRIVILEGED_DEVICE_UNMAP, 0xfe000, 0xf0000, 16, -EINVAL},
         {"broker-device-unmap-many", PRIVILEGED_DEVICE_UNMAP, 0, 0, 1ULL << 32, -EINVAL},
         {"broker-process-start", PRIVILEGED_PROCESS_START, 1, 0, 0, -EINVAL},
         {"broker-process-name", PRIVILEGED_PROCESS_NAME, 1, 0, 0, -EINVAL},

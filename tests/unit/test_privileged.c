@@ -23,6 +23,8 @@
 #define DOMID    9
 #define BASE_KIB (512 * 1024)
 #define OWN_MAX  (1u << 18) /* pages: 1 GiB */
+#define FRAMES   64         /* device memory: file page n is frame n */
+#define NR_GFNS  64
 #define XCH      ((xc_interface *)&xen)
 
 static const uint8_t uuid[16] = {7, 7, 7}, other_uuid[16] = {8};
@@ -32,6 +34,8 @@ static struct {
     uint64_t max_kib, mempool;
     unsigned pauses;
     bool gone, setmaxmem_fails;
+    bool permitted[FRAMES];   /* by frame */
+    unsigned mapped[NR_GFNS]; /* by gfn: a frame, 0: none */
 } xen;
 
 static char path[64], grants_path[64];
@@ -51,6 +55,12 @@ int __wrap_xc_domain_unpause(xc_interface *xch, uint32_t domid);
 int __wrap_xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t kib);
 int __wrap_xc_get_paging_mempool_size(xc_interface *xch, uint32_t domid, uint64_t *size);
 int __wrap_xc_set_paging_mempool_size(xc_interface *xch, uint32_t domid, uint64_t size);
+int __wrap_xc_domain_memory_mapping(xc_interface *xch, uint32_t domid, unsigned long gfn, unsigned long frame,
+                                    unsigned long nr, uint32_t how);
+int __wrap_xc_domain_iomem_permission(xc_interface *xch, uint32_t domid, unsigned long frame,
+                                      unsigned long nr, uint8_t allow);
+int __wrap_xc_get_machine_memory_map(xc_interface *xch, struct e820entry entries[], uint32_t max);
+int __wrap_device_memory_find(int fd, uint64_t offset, uint64_t len, uint64_t *addr);
 
 xc_interface *__wrap_xc_interface_open(xentoollog_logger *logger, xentoollog_logger *dombuild, unsigned flags)
 {
@@ -129,6 +139,48 @@ int __wrap_xc_set_paging_mempool_size(xc_interface *xch, uint32_t domid, uint64_
 {
     ck_assert(xch == XCH && domid == DOMID);
     xen.mempool = size;
+    return 0;
+}
+
+/* As Xen: no mapping is made or ended without the permission, and only that which is there. */
+int __wrap_xc_domain_memory_mapping(xc_interface *xch, uint32_t domid, unsigned long gfn, unsigned long frame,
+                                    unsigned long nr, uint32_t how)
+{
+    ck_assert(xch == XCH && domid == DOMID && gfn + nr <= NR_GFNS && frame + nr <= FRAMES);
+    for (unsigned long i = 0; i < nr; i++)
+        if (!xen.permitted[frame + i]) {
+            errno = EPERM;
+            return -1;
+        }
+    for (unsigned long i = 0; i < nr; i++) {
+        if (how == DPCI_ADD_MAPPING)
+            xen.mapped[gfn + i] = (unsigned)(frame + i);
+        else if (xen.mapped[gfn + i] == frame + i)
+            xen.mapped[gfn + i] = 0;
+    }
+    return 0;
+}
+
+int __wrap_xc_domain_iomem_permission(xc_interface *xch, uint32_t domid, unsigned long frame,
+                                      unsigned long nr, uint8_t allow)
+{
+    ck_assert(xch == XCH && domid == DOMID && frame + nr <= FRAMES);
+    for (unsigned long i = 0; i < nr; i++)
+        xen.permitted[frame + i] = allow;
+    return 0;
+}
+
+int __wrap_xc_get_machine_memory_map(xc_interface *xch, struct e820entry entries[], uint32_t max)
+{
+    ck_assert(xch == XCH && max > 0);
+    entries[0] = (struct e820entry){.addr = 1ULL << 32, .size = 1 << 30, .type = E820_RAM};
+    return 1;
+}
+
+int __wrap_device_memory_find(int fd, uint64_t offset, uint64_t len, uint64_t *addr)
+{
+    (void)fd, (void)len;
+    *addr = offset;
     return 0;
 }
 
@@ -298,6 +350,111 @@ START_TEST(pause_undone_by_others)
 }
 END_TEST
 
+/* ---- device memory --------------------------------------------------------------------------------------
+ */
+
+static int map(unsigned frame, unsigned gfn, unsigned nr)
+{
+    return privileged_device_map(p, STDERR_FILENO, (uint64_t)frame << 12, gfn, nr);
+}
+
+static unsigned nr_permitted(void)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < FRAMES; i++)
+        n += xen.permitted[i];
+    return n;
+}
+
+static unsigned nr_mapped(void)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < NR_GFNS; i++)
+        n += xen.mapped[i] != 0;
+    return n;
+}
+
+/* What somebody else gives to the guest: four frames of a PCI device, which it has at gfn 40. */
+static void pass_through(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        xen.permitted[20 + i] = true;
+        xen.mapped[40 + i] = 20 + i;
+    }
+}
+
+static void passed_through_untouched(void)
+{
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert(xen.permitted[20 + i] && xen.mapped[40 + i] == 20 + i);
+}
+
+START_TEST(device)
+{
+    ck_assert_int_eq(map(4, 10, 8), 0);
+    ck_assert_uint_eq(xen.mapped[17], 11);
+    ck_assert_uint_eq(nr_permitted(), 8);
+    /* The same frames again, some of them. */
+    ck_assert_int_eq(map(8, 30, 8), 0);
+    ck_assert_uint_eq(nr_permitted(), 12);
+    ck_assert_int_eq(map(40, 17, 2), -ENOSPC);
+    ck_assert_int_eq(map(40, 50, 0), -EINVAL);
+    privileged_device_unmap(p, 4, 10, 8);
+    ck_assert_uint_eq(nr_mapped(), 8);
+    ck_assert(xen.permitted[8] && xen.permitted[11]);
+    privileged_device_unmap(p, 8, 30, 8);
+    ck_assert_uint_eq(nr_mapped(), 0);
+    ck_assert_uint_eq(nr_permitted(), 0);
+    for (int i = 0; i < 2 * KEPT_DEVICES; i++) {
+        ck_assert_int_eq(map(4, 10, 8), 0);
+        privileged_device_unmap(p, 4, 10, 8);
+    }
+    ck_assert_uint_eq(nr_permitted(), 0);
+}
+END_TEST
+
+START_TEST(device_of_others)
+{
+    pass_through();
+    for (unsigned i = 0; i < 4; i++)
+        privileged_device_unmap(p, 20 + i, 40 + i, 1);
+    privileged_device_unmap(p, 20, 40, 4);
+    privileged_device_unmap(p, 20, 10, 4);
+    passed_through_untouched();
+    /* Nor by way of a mapping of its own. */
+    ck_assert_int_eq(map(20, 10, 4), 0);
+    privileged_device_unmap(p, 20, 40, 4);
+    passed_through_untouched();
+    privileged_device_unmap(p, 20, 10, 4);
+    passed_through_untouched();
+    ck_assert_uint_eq(nr_mapped(), 4);
+    ck_assert_int_eq(map(4, 10, 4), 0);
+    privileged_device_unmap(p, 4, 10, 3);
+    privileged_device_unmap(p, 5, 10, 4);
+    ck_assert_uint_eq(nr_mapped(), 8);
+    life_again();
+    passed_through_untouched();
+    ck_assert_uint_eq(nr_permitted(), 4);
+}
+END_TEST
+
+/* What a predecessor has mapped goes, whatever its saved state says; a permission that somebody has taken
+ * away in the meantime is no obstacle. */
+START_TEST(device_of_a_predecessor)
+{
+    ck_assert_int_eq(map(4, 10, 8), 0);
+    ck_assert_int_eq(map(8, 30, 8), 0);
+    xen.permitted[9] = false;
+    life_again();
+    ck_assert_uint_eq(nr_mapped(), 0);
+    ck_assert_uint_eq(nr_permitted(), 0);
+    privileged_unpause(p);
+    life_again();
+}
+END_TEST
+
 /* ---- the record -----------------------------------------------------------------------------------------
  */
 
@@ -401,10 +558,19 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        limit,           limit_of_all_lives,  limit_of_others,        tables_of_all_lives,
-        pauses,          pauses_of_all_lives, pause_undone_by_others, goes_with_the_guest,
-        goes_when_empty, of_another_guest};
+    const TTest *const tests[] = {limit,
+                                  limit_of_all_lives,
+                                  limit_of_others,
+                                  tables_of_all_lives,
+                                  pauses,
+                                  pauses_of_all_lives,
+                                  pause_undone_by_others,
+                                  device,
+                                  device_of_others,
+                                  device_of_a_predecessor,
+                                  goes_with_the_guest,
+                                  goes_when_empty,
+                                  of_another_guest};
     Suite *suite = suite_create("privileged");
     TCase *tcase = tcase_create("privileged");
 
