@@ -13,6 +13,11 @@
  * makes us begin with an empty file: no state is better than a false one. Only a file that is not ours at all
  * is refused, because a mistyped path must not cost the administrator that file.
  *
+ * A confined vhost-dm that somebody has taken over can have given the descriptor of its file to others. Who
+ * has it could cut the file, which makes each access to the mapping a SIGBUS, or write what was checked
+ * already. So no process goes on with its predecessor's file: it reads that, once, into a file of
+ * its own, and renames that one over it. Nobody else maps either: others look with read(2).
+ *
  * The lock is a flock(2) on the file: it ends with the process, however that ends. Since a file that is being
  * removed can still be opened, whoever gets the lock makes sure that the path leads to what was locked.
  */
@@ -20,6 +25,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -38,6 +44,7 @@
 #define STATE_DATA_START  KIB(64) /* a multiple of every page size */
 #define STATE_DATA_LEN    MIB(64) /* of address space; the file has what its areas need */
 #define STATE_AREA_ALIGN  64
+#define STATE_NEW_SUFFIX  ".new"
 #define STATE_OPEN_TRIES  16 /* files that were removed between our open and our lock */
 
 /* As they are in the file, in the byte order of this machine, which is the only one to read them. */
@@ -302,31 +309,6 @@ static bool file_is_ours(const struct state_header *have, size_t n, uint64_t siz
     return size <= STATE_DATA_START && is_zero(have, n);
 }
 
-/* Takes over what is in the locked file, or empties it. 0, -EINVAL: it is not ours; or another errno. */
-static int file_load(struct saved_state *state, const uint8_t identity[SAVED_STATE_IDENTITY_LEN])
-{
-    struct state_header want, have = {0};
-    uint64_t end = 0;
-    struct stat st;
-
-    if (fstat(state->fd, &st) < 0)
-        return -errno;
-    ssize_t n = read_at(state->fd, &have, sizeof(have), 0);
-    if (n < 0)
-        return (int)n;
-    if (!file_is_ours(&have, (size_t)n, (uint64_t)st.st_size))
-        return -EINVAL;
-    header_fill(&want, identity);
-    /* All but the holder are known beforehand: there is nothing to interpret. */
-    have.holder = want.holder;
-    if (memcmp(&have, &want, sizeof(want)) != 0 || !directory_read(state, (uint64_t)st.st_size))
-        return file_format(state, &want);
-    for (unsigned i = 0; i < STATE_AREAS; i++)
-        end = MAX(end, state->areas[i].offset + state->areas[i].len);
-    int ret = data_back(state, end); /* also where it has holes now */
-    return ret < 0 ? ret : write_at(state->fd, &want, sizeof(want), 0);
-}
-
 /* ---- the file ---------------------------------------------------------------------------------------- */
 
 /* The folder of the path, if it is not there; that of an absolute path into the root always is. */
@@ -414,6 +396,8 @@ static int file_open(struct saved_state *state, const char *path, int *holder)
     return state->path ? 0 : -ENOMEM;
 }
 
+/* ---- the file becomes ours --------------------------------------------------------------------------- */
+
 /* All the address space at once; data_back makes it accessible as the file grows. */
 static int data_map(struct saved_state *state)
 {
@@ -422,6 +406,143 @@ static int data_map(struct saved_state *state)
     state->data =
         mmap(NULL, STATE_DATA_LEN, PROT_NONE, flags, state->fd, state->fd < 0 ? 0 : (off_t)STATE_DATA_START);
     return state->data == MAP_FAILED ? -errno : 0;
+}
+
+/* A new file beside the path, locked. The descriptor or an errno. What a killed process left there goes: only
+ * who has the file at the path locked comes here. */
+static int fresh_open(const char *new_path)
+{
+    int ret = 0;
+
+    if (unlink(new_path) < 0 && errno != ENOENT)
+        return -errno;
+    int fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if (fchmod(fd, 0600) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        ret = -errno;
+    if (ret == 0)
+        return fd;
+    close(fd);
+    unlink(new_path);
+    return ret;
+}
+
+/* What is in a file, as far as a state can reach. *image is the caller's; the bytes, or an errno. */
+static ssize_t image_read(int fd, uint8_t **image)
+{
+    struct stat st;
+
+    *image = NULL;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    uint64_t len = MIN((uint64_t)st.st_size, STATE_DATA_START + STATE_DATA_LEN);
+    *image = malloc(MAX(len, 1));
+    return *image ? read_at(fd, *image, len, 0) : -ENOMEM;
+}
+
+/* Fills our new file with an old one's image, if that is as it should be. */
+static int fresh_fill(struct saved_state *state, const struct state_header *header, const uint8_t *image,
+                      size_t len)
+{
+    int ret = 0;
+
+    memset(state->areas, 0, sizeof(state->areas));
+    if (ftruncate(state->fd, 0) < 0)
+        return -errno;
+    if (len > 0)
+        ret = write_at(state->fd, image, len, 0);
+    if (ret == 0 && (len == 0 || !directory_read(state, len)))
+        ret = file_format(state, header);
+    return ret;
+}
+
+/* The same where there may be no room for both: then the old one goes first. */
+static int fresh_fill_anyway(struct saved_state *state, const struct state_header *header,
+                             const uint8_t *image, size_t len, int old)
+{
+    int ret = fresh_fill(state, header, image, len);
+
+    if (ret != -ENOSPC)
+        return ret;
+    if (ftruncate(state->fd, 0) < 0 || ftruncate(old, 0) < 0)
+        return -errno;
+    ret = fresh_fill(state, header, image, len);
+    if (ret < 0 && (ftruncate(state->fd, 0) < 0 || write_at(old, image, len, 0) < 0))
+        log_warning("saved state %s: is lost, as its file system is full", state->path);
+    return ret;
+}
+
+/* Maps the areas of our new file, and says that it is ours. */
+static int fresh_map(struct saved_state *state, const struct state_header *header)
+{
+    uint64_t end = 0;
+    int ret = data_map(state);
+
+    for (unsigned i = 0; i < STATE_AREAS; i++)
+        end = MAX(end, state->areas[i].offset + state->areas[i].len);
+    if (ret == 0)
+        ret = data_back(state, end);
+    return ret < 0 ? ret : write_at(state->fd, header, sizeof(*header), 0);
+}
+
+/* Makes the new file at that path, and puts it in the place of the old one. Takes over both descriptors. */
+static int file_replace(struct saved_state *state, const char *new_path, const struct state_header *header,
+                        const uint8_t *image, size_t len)
+{
+    int old = state->fd, ret = fresh_open(new_path);
+
+    if (ret < 0)
+        return ret;
+    state->fd = ret;
+    ret = fresh_fill_anyway(state, header, image, len, old);
+    if (ret == 0)
+        ret = fresh_map(state, header);
+    if (ret == 0 && rename(new_path, state->path) < 0)
+        ret = -errno;
+    if (ret < 0)
+        unlink(new_path);
+    close(old);
+    return ret;
+}
+
+/* Puts a file that nobody else has open in the place of the locked one, with the same in it if that is a
+ * state of this identity. 0, -EINVAL: it is not ours; or another errno. */
+static int file_load(struct saved_state *state, const uint8_t identity[SAVED_STATE_IDENTITY_LEN])
+{
+    struct state_header want, have = {0};
+    char *new_path = NULL;
+    uint8_t *image;
+    struct stat st;
+    ssize_t n;
+    int ret = 0;
+
+    if (fstat(state->fd, &st) < 0)
+        return -errno;
+    n = read_at(state->fd, &have, sizeof(have), 0);
+    if (n < 0)
+        return (int)n;
+    if (!file_is_ours(&have, (size_t)n, (uint64_t)st.st_size))
+        return -EINVAL;
+    n = image_read(state->fd, &image);
+    if (n < 0)
+        ret = (int)n;
+    if (ret == 0 && asprintf(&new_path, "%s.new", state->path) < 0) {
+        new_path = NULL;
+        ret = -ENOMEM;
+    }
+    if (ret == 0) {
+        memset(&have, 0, sizeof(have));
+        memcpy(&have, image, MIN((size_t)n, sizeof(have)));
+        header_fill(&want, identity);
+        /* All but the holder are known beforehand: there is nothing to interpret. */
+        have.holder = want.holder;
+        ret = file_replace(state, new_path, &want, image,
+                           memcmp(&have, &want, sizeof(want)) == 0 ? (size_t)n : 0);
+    }
+    free(new_path);
+    free(image);
+    return ret;
 }
 
 int saved_state_open(struct saved_state **out, const char *path,
@@ -438,9 +559,7 @@ int saved_state_open(struct saved_state **out, const char *path,
     if (path)
         ret = file_open(state, path, holder);
     if (ret == 0)
-        ret = data_map(state);
-    if (ret == 0 && path)
-        ret = file_load(state, identity);
+        ret = path ? file_load(state, identity) : data_map(state);
     if (ret < 0) {
         saved_state_close(state, false);
         return ret;

@@ -470,9 +470,9 @@ void record_remove_begun(const char *dir, unsigned domid)
 
 void record_remove_all(const char *dir, unsigned domid)
 {
-    static const char *const kinds[] = {"guest",     "devices",     "held",    "ready", "state",
-                                        "shm",       "ctl",         "grant",   "added", "kept",
-                                        "guest.new", "devices.new", "held.new"};
+    static const char *const kinds[] = {"guest",     "devices",     "held",     "ready",    "state",
+                                        "shm",       "ctl",         "grant",    "added",    "kept",
+                                        "guest.new", "devices.new", "held.new", "state.new"};
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         record_remove(dir, domid, kinds[i]);

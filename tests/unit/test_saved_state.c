@@ -450,6 +450,42 @@ START_TEST(killed_at_any_moment)
 }
 END_TEST
 
+/* ---- others who have its file ------------------------------------------------------------------------ */
+
+/* A predecessor's descriptor is good for nothing, whatever its owner does and whenever. */
+START_TEST(others_have_the_file)
+{
+    static const struct saved_state_try {
+        off_t len;
+        bool before;
+    } tries[] = {{0, false}, {65536 + 50, false}, {1 << 20, false}, {0, true}, {65536 + 50, true}};
+    char byte = 'x';
+
+    for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+        state_write();
+        int fd = open(path, O_RDWR);
+        ck_assert_int_ge(fd, 0);
+        if (tries[i].before)
+            ck_assert_int_eq(ftruncate(fd, tries[i].len), 0);
+        ck_assert_int_eq(state_open(), 0);
+        ck_assert_int_eq(state_read(), !tries[i].before);
+        uint8_t *area = area_get("d", 5000, false);
+        if (!tries[i].before)
+            ck_assert_int_eq(ftruncate(fd, tries[i].len), 0);
+        memset(area, 'D', 5000);
+        for (off_t at = 0; at < 65536 + 20000; at += 64)
+            ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+        expect_bytes(area, 'D', 5000);
+        ck_assert(state_read()); /* which has written them before */
+        state_close(false);
+        ck_assert_int_eq(state_open(), 0);
+        expect_bytes(area_get("d", 5000, true), 'D', 5000);
+        state_close(true);
+        close(fd);
+    }
+}
+END_TEST
+
 /* ---- room -------------------------------------------------------------------------------------------- */
 
 /* A hole in the file is filled when it is opened: later there may be no room, and a write would be a SIGBUS.
@@ -466,7 +502,7 @@ START_TEST(holes_are_filled)
         expect_bytes(area_get("b", LEN_B, true), 0, LEN_B);
         state_close(false);
     }
-    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_ge(st.st_blocks * 512, 65536 + LEN_B);
     close(fd);
 }
@@ -550,6 +586,7 @@ int main(void)
     tcase_add_test(tcase, two_exclude_each_other);
     tcase_add_test(tcase, removal_races_with_opening);
     tcase_add_test(tcase, killed_at_any_moment);
+    tcase_add_test(tcase, others_have_the_file);
     tcase_add_test(tcase, holes_are_filled);
     tcase_add_test(tcase, limited_file_size);
     tcase_add_test(tcase, full_tmpfs);
