@@ -25,7 +25,7 @@ void devices_file_head(char head[DEVICES_FILE_HEAD_LEN], const uint8_t uuid[16])
 }
 
 int devices_file_write(const char *state_dir, uint16_t domid, const uint8_t uuid[16],
-                       const char *const *devices, size_t nr_devices)
+                       const char *const *devices, size_t nr_devices, const char *confine)
 {
     char path[512], next[512], head[DEVICES_FILE_HEAD_LEN];
     FILE *file;
@@ -46,6 +46,8 @@ int devices_file_write(const char *state_dir, uint16_t domid, const uint8_t uuid
     }
     devices_file_head(head, uuid);
     fprintf(file, "%s\n", head);
+    if (confine != NULL)
+        fprintf(file, DEVICES_FILE_CONFINE "%s\n", confine);
     for (size_t i = 0; i < nr_devices; i++)
         fprintf(file, "%s\n", devices[i]);
     if (ferror(file))

@@ -79,7 +79,7 @@ int record_devices_write(const char *dir, unsigned domid, const uint8_t uuid[16]
 
     for (size_t i = 0; i < plan->nr_devices; i++)
         texts[i] = plan->devices[i].text;
-    return devices_file_write(dir, (uint16_t)domid, uuid, texts, plan->nr_devices);
+    return devices_file_write(dir, (uint16_t)domid, uuid, texts, plan->nr_devices, NULL);
 }
 
 static const char *kind_name(const struct plan_device *device)
@@ -264,17 +264,29 @@ static int texts_head_read(FILE *file, const uint8_t uuid[16])
     return strcmp(line, head) == 0 ? 0 : -ENOENT;
 }
 
-/* The next device of DOMID.devices, and its socket. 0; 1: no more; -EINVAL. */
-static int text_next(FILE *file, char text[PLAN_TEXT_LEN], char socket[PLAN_SOCKET_LEN])
+/* A line of DOMID.devices that is no device: may say how vhost-dm was started by another program. */
+static void comment_read(const char *line, struct config_guest_settings *settings)
+{
+    const char *confine = line + strlen(DEVICES_FILE_CONFINE);
+
+    if (strncmp(line, DEVICES_FILE_CONFINE, strlen(DEVICES_FILE_CONFINE)) == 0 &&
+        (strcmp(confine, "on") == 0 || strcmp(confine, "off") == 0))
+        strcpy(settings->confine, confine);
+}
+
+/* The next device of DOMID.devices, and its socket; settings, if not NULL: what is said before it. 0; 1: no
+ * more; -EINVAL. */
+static int text_next(FILE *file, char text[PLAN_TEXT_LEN], char socket[PLAN_SOCKET_LEN],
+                     struct config_guest_settings *settings)
 {
     char line[LINE_LEN];
     const char *its;
     size_t len;
     int rc;
 
-    do
-        rc = line_next(file, line);
-    while (rc == 0 && line[0] == '#');
+    while ((rc = line_next(file, line)) == 0 && line[0] == '#')
+        if (settings != NULL)
+            comment_read(line, settings);
     if (rc != 0)
         return rc;
     its = device_grants_socket(line, &len);
@@ -290,7 +302,7 @@ static int texts_read(FILE *file, const uint8_t uuid[16], struct plan *plan)
     char text[PLAN_TEXT_LEN], socket[PLAN_SOCKET_LEN];
     int n = 0, rc = texts_head_read(file, uuid);
 
-    while (rc == 0 && (rc = text_next(file, text, socket)) == 0) {
+    while (rc == 0 && (rc = text_next(file, text, socket, &plan->settings)) == 0) {
         if (n == CONFIG_MAX_DEVICES)
             return -EINVAL;
         memcpy(plan->devices[n].text, text, sizeof(text));
@@ -308,7 +320,7 @@ static int texts_match(FILE *file, const uint8_t uuid[16], struct plan *plan)
     char text[PLAN_TEXT_LEN], socket[PLAN_SOCKET_LEN];
     int rc = texts_head_read(file, uuid);
 
-    while (rc == 0 && (rc = text_next(file, text, socket)) == 0)
+    while (rc == 0 && (rc = text_next(file, text, socket, NULL)) == 0)
         for (size_t i = 0; i < plan->nr_devices; i++) {
             struct plan_device *device = &plan->devices[i];
 
@@ -326,6 +338,7 @@ int record_devices_read(const char *dir, unsigned domid, const uint8_t uuid[16],
     FILE *file = file_open(dir, domid, "devices");
     int n;
 
+    plan->settings = (struct config_guest_settings){0};
     if (file == NULL)
         return -ENOENT;
     n = texts_read(file, uuid, plan);

@@ -51,7 +51,8 @@ int record_read(const char *dir, unsigned domid, const uint8_t uuid[16], struct 
 
 /* Whether there is a DOMID.guest. */
 bool record_there(const char *dir, unsigned domid);
-/* Reads DOMID.devices alone, of another program: names are made of types. 0; -ENOENT; -EINVAL. */
+/* Reads DOMID.devices alone, of another program: names are made of types; of the settings only confine, if it
+ * is said there. 0; -ENOENT; -EINVAL. */
 int record_devices_read(const char *dir, unsigned domid, const uint8_t uuid[16], struct plan *plan);
 /* The process that has DOMID.state locked, which is the guest's vhost-dm; 0: none. */
 pid_t record_state_holder(const char *dir, unsigned domid);

@@ -72,7 +72,8 @@ static int devices_start(const struct qemu_args *args)
     }
     for (size_t i = 0; i < args->nr_devices; i++)
         devices[i] = args->devices[i];
-    rc = devices_file_write(start.state_dir, args->domid, domain.uuid, devices, args->nr_devices);
+    rc = devices_file_write(start.state_dir, args->domid, domain.uuid, devices, args->nr_devices,
+                            args->confine);
     if (rc != 0) {
         log_error("dom %s (%s): %s/%s.devices: %s", text, domain.name, start.state_dir, text, strerror(-rc));
         return -1;

@@ -313,7 +313,7 @@ START_TEST(devices_changed)
 
     vhost_dm_is("echo \"$*\" >args.new; mv args.new args; exec sleep 60");
     predecessor_was(false);
-    ck_assert_int_eq(devices_file_write(dir, DOMID, domain.uuid, lines, 2), 0);
+    ck_assert_int_eq(devices_file_write(dir, DOMID, domain.uuid, lines, 2, NULL), 0);
     guest_is(GUEST_SERVED);
     run_until(args_there);
     f = fopen(path_of("args"), "r");
@@ -323,6 +323,46 @@ START_TEST(devices_changed)
     ck_assert_ptr_nonnull(strstr(args, "--device type=fs,socket=/y"));
     ck_assert_ptr_null(strstr(args, "/x"));
     ck_assert_ptr_null(strstr(args, "/new"));
+}
+END_TEST
+
+/* As another program has started it, and this says how, it is started again. */
+START_TEST(started_by_another_program)
+{
+    const char *const lines[] = {"type=net,socket=/new"};
+    char args[1000] = "", byte;
+    int ready[2], holder;
+    FILE *f;
+    pid_t pid;
+
+    vhost_dm_is("echo \"$*\" >args.new; mv args.new args; exec sleep 60");
+    strcpy(daemon_.config.defaults.confine, "on");
+    ck_assert_int_eq(devices_file_write(dir, DOMID, domain.uuid, lines, 1, "off"), 0);
+    ck_assert_int_eq(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        struct saved_state *state;
+
+        if (saved_state_open(&state, path_of("7.state"), domain.uuid, &holder) == 0 &&
+            write(ready[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    guest_is(GUEST_SERVED);
+    ck_assert(guest->foreign);
+    ck_assert_int_eq(guest->vhost_dm.child.pid, pid);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    run_until(args_there);
+    f = fopen(path_of("args"), "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_ptr_nonnull(fgets(args, sizeof(args), f));
+    fclose(f);
+    ck_assert_ptr_nonnull(strstr(args, "--confine off"));
+    ck_assert_ptr_nonnull(strstr(args, "--device type=net,socket=/new"));
+    close(ready[0]);
+    close(ready[1]);
 }
 END_TEST
 
@@ -561,6 +601,7 @@ int main(void)
     tcase_add_test(tc, running);
     tcase_add_test(tc, starting);
     tcase_add_test(tc, devices_changed);
+    tcase_add_test(tc, started_by_another_program);
     tcase_add_test(tc, cannot_be_made);
     tcase_add_test(tc, socket_is_a_file);
     tcase_add_test(tc, clock_is_set_back);

@@ -108,12 +108,17 @@ START_TEST(devices_of_another_program)
 {
     const char *const devices[] = {"type=blk,socket=/other"};
 
-    ck_assert_int_eq(devices_file_write(dir, 9, written->uuid, devices, 1), 0);
+    ck_assert_int_eq(devices_file_write(dir, 9, written->uuid, devices, 1, "off"), 0);
     ck_assert_int_eq(record_devices_read(dir, 9, written->uuid, &got->plan), 0);
     ck_assert_uint_eq(got->plan.nr_devices, 1);
     ck_assert_str_eq(got->plan.devices[0].text, "type=blk,socket=/other");
     ck_assert_str_eq(got->plan.devices[0].name, "blk0");
     ck_assert_str_eq(got->plan.devices[0].socket, "/other");
+    ck_assert_str_eq(got->plan.settings.confine, "off");
+    memset(&got->plan.settings, 0, sizeof(got->plan.settings));
+    ck_assert_int_eq(devices_file_write(dir, 9, written->uuid, devices, 1, "perhaps"), 0);
+    ck_assert_int_eq(record_devices_read(dir, 9, written->uuid, &got->plan), 0);
+    ck_assert_str_eq(got->plan.settings.confine, "");
     devices_file_remove(dir, 9);
 }
 END_TEST
@@ -165,7 +170,7 @@ static void file_put(const char *kind, const char *text, size_t len)
 
 static void devices_put(const char *const *lines, size_t n)
 {
-    ck_assert_int_eq(devices_file_write(dir, 7, written->uuid, lines, n), 0);
+    ck_assert_int_eq(devices_file_write(dir, 7, written->uuid, lines, n, NULL), 0);
 }
 
 /* What vhost-dm makes of DOMID.devices when devices come and go: a device that is there has its line,

@@ -201,10 +201,11 @@ START_TEST(file)
     struct stat st;
 
     snprintf(state_dir, sizeof(state_dir), "%s/made", dir);
-    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 1), 0);
-    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 2), 0);
-    ck_assert_str_eq(file_read("made/7.devices"), "# uuid 0df689d0-148b-471f-94d1-7ec0f14c3919\n"
-                                                  "type=blk,socket=/a\ntype=fs,socket=/b\n");
+    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 1, NULL), 0);
+    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 2, "off"), 0);
+    ck_assert_str_eq(file_read("made/7.devices"),
+                     "# uuid 0df689d0-148b-471f-94d1-7ec0f14c3919\n# confine off\n"
+                     "type=blk,socket=/a\ntype=fs,socket=/b\n");
     snprintf(path, sizeof(path), "%s/7.devices", state_dir);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_mode & 0777, 0600);
@@ -214,7 +215,7 @@ START_TEST(file)
     devices_file_remove(state_dir, 7);
     ck_assert_int_eq(rmdir(state_dir), 0); /* nothing else is in it */
     snprintf(state_dir, sizeof(state_dir), "%s/no/such", dir);
-    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 1), -ENOENT);
+    ck_assert_int_eq(devices_file_write(state_dir, 7, uuid, devices, 1, NULL), -ENOENT);
 }
 END_TEST
 
