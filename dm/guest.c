@@ -217,9 +217,77 @@ void guest_mmio_remove(struct guest *guest, uint64_t gpa, uint64_t len)
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
-void *guest_memory_at(struct guest *guest, uint64_t gpa, size_t *len)
+/* A guest can be given more memory than it had when we came ('xl mem-max', 'xl mem-set', and its kernel puts
+ * it where it likes). Nobody tells us: it is looked for where a driver has a buffer and the table has
+ * nothing. */
+#define FIND_AROUND MIB(2)
+#define FIND_APART  0.01  /* seconds between two that are in vain: a guest may mean nothing by it */
+#define FIND_MAX    65536 /* regions that are not next to another: no honest guest has so many */
+
+/* The part around gpa, of FIND_AROUND, that is not in the table. */
+static void gap_around(struct guest *guest, uint64_t gpa, uint64_t *from, uint64_t *to)
+{
+    const struct region *r;
+
+    *from = gpa - gpa % FIND_AROUND;
+    *to = *from + FIND_AROUND;
+    for (r = region_table_find_from(guest->regions, *from); r != NULL && r->gpa < gpa;
+         r = region_table_next(guest->regions, r))
+        *from = r->gpa + r->len;
+    if (r != NULL)
+        *to = MIN(*to, r->gpa);
+}
+
+/* Makes one region of it and of a neighbour that is the same kind of memory. */
+static void region_join(struct guest *guest, struct region *region, uint64_t neighbour)
+{
+    const struct region *r = region_table_find(guest->regions, neighbour);
+    struct region other;
+
+    if (r == NULL || r->kind != REGION_RAM_FOREIGN || r->ram.domid != region->ram.domid)
+        return;
+    other = *r;
+    if (region_table_remove(guest->regions, other.gpa, other.len, other.kind) != 0)
+        return;
+    region->gpa = MIN(region->gpa, other.gpa);
+    region->len += other.len;
+    guest->nr_found -= guest->nr_found > 0;
+}
+
+static const struct region *memory_look(struct guest *guest, uint64_t gpa)
+{
+    double now = ev_now(guest->loop);
+    struct region region;
+    uint64_t from, to;
+
+    if ((now >= guest->missed_at && now - guest->missed_at < FIND_APART) || guest->nr_found >= FIND_MAX ||
+        gpa > UINT64_MAX - FIND_AROUND)
+        return NULL;
+    gap_around(guest, gpa, &from, &to);
+    if (guest->hv->ops->find_ram(guest->hv, gpa, from, to, &region) != 0) {
+        guest->missed_at = now;
+        return NULL;
+    }
+    log_debug("%s: it has got memory at 0x%llx", guest->hv->name, (unsigned long long)region.gpa);
+    guest->nr_found++;
+    if (region.gpa > 0)
+        region_join(guest, &region, region.gpa - 1);
+    region_join(guest, &region, region.gpa + region.len);
+    /* (What was removed leaves room.) */
+    return region_table_insert(guest->regions, &region) == 0 ? region_table_find(guest->regions, gpa) : NULL;
+}
+
+/* The region that contains gpa, or NULL. */
+static const struct region *memory_find(struct guest *guest, uint64_t gpa)
 {
     const struct region *r = region_table_find(guest->regions, gpa);
+
+    return r != NULL || guest->hv->ops->find_ram == NULL ? r : memory_look(guest, gpa);
+}
+
+void *guest_memory_at(struct guest *guest, uint64_t gpa, size_t *len)
+{
+    const struct region *r = memory_find(guest, gpa);
 
     if (r == NULL || *len == 0)
         return NULL;
@@ -239,7 +307,7 @@ void *guest_memory_at(struct guest *guest, uint64_t gpa, size_t *len)
 /* Copies a piece that begins at gpa: returns how much, or -EFAULT. */
 static ssize_t memory_copy_piece(struct guest *guest, uint64_t gpa, void *buf, size_t len, bool to_guest)
 {
-    const struct region *r = region_table_find(guest->regions, gpa);
+    const struct region *r = memory_find(guest, gpa);
     void *at;
 
     if (r != NULL && r->kind == REGION_WINDOW) {
@@ -284,7 +352,7 @@ int guest_memory_write(struct guest *guest, uint64_t gpa, const void *buf, size_
 bool guest_memory_covers(struct guest *guest, uint64_t gpa, uint64_t len, bool writable)
 {
     while (len > 0) {
-        const struct region *r = region_table_find(guest->regions, gpa);
+        const struct region *r = memory_find(guest, gpa);
         uint64_t part;
 
         if (r == NULL || (r->kind != REGION_RAM_FOREIGN && r->kind != REGION_WINDOW))

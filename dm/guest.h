@@ -33,6 +33,8 @@ struct guest {
     struct hypervisor *hv;        /* borrowed */
     struct saved_state *saved;    /* borrowed */
     struct region_table *regions; /* owned */
+    unsigned nr_found;            /* regions of memory that came later (see memory_find) */
+    double missed_at;             /* when it was last looked for such memory in vain; 0: never */
     bool confined;                /* this process has given up the file system */
     struct shm_pool *shm;         /* borrowed; NULL: there are no shared pages */
     uint64_t copied;              /* bytes of pages that placement_copy.c gave it */

@@ -15,6 +15,7 @@
 
 struct ev_loop;
 struct host_ops;
+struct region;
 struct region_table;
 struct saved_state;
 
@@ -141,6 +142,10 @@ struct hypervisor_ops {
 
     /* Inserts the guest's memory into the table as REGION_RAM_FOREIGN. */
     int (*add_ram)(struct hypervisor *hv, struct region_table *table);
+    /* Guest memory that has come since add_ram: the region of it that contains gpa and lies in [from, to),
+     * where the table has nothing. -ENOENT: there is none; or another negative errno. NULL: none ever comes.
+     */
+    int (*find_ram)(struct hypervisor *hv, uint64_t gpa, uint64_t from, uint64_t to, struct region *region);
     /*
      * Guest RAM at gpa. *len in: bytes wanted (not 0); out: bytes that can be used at the pointer, at most
      * those wanted, at least 1. The pointer is good until control returns to the event loop, the hypervisor

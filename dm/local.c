@@ -26,6 +26,7 @@
 
 struct bank {
     uint64_t gpa, len; /* len 0: not there */
+    uint64_t known;    /* bytes that add_ram tells */
     uint64_t fd_offset;
     char *guest, *dm; /* the two mappings */
     uint8_t *absent;  /* a bit for each page */
@@ -150,15 +151,31 @@ static int local_add_ram(struct hypervisor *hv, struct region_table *table)
 
     for (unsigned i = 0; i < MAX_BANKS; i++) {
         const struct bank *bank = &local->banks[i];
-        struct region region = {.gpa = bank->gpa, .len = bank->len, .kind = REGION_RAM_FOREIGN};
-        int err = bank->len > 0 ? region_table_insert(table, &region) : 0;
+        struct region region = {.gpa = bank->gpa, .len = bank->known, .kind = REGION_RAM_FOREIGN};
+        int err = bank->known > 0 ? region_table_insert(table, &region) : 0;
 
         if (err < 0) {
             while (i-- > 0)
-                region_table_remove(table, local->banks[i].gpa, local->banks[i].len, REGION_RAM_FOREIGN);
+                region_table_remove(table, local->banks[i].gpa, local->banks[i].known, REGION_RAM_FOREIGN);
             return err;
         }
     }
+    return 0;
+}
+
+static int local_find_ram(struct hypervisor *hv, uint64_t gpa, uint64_t from, uint64_t to,
+                          struct region *region)
+{
+    struct bank *bank = bank_find(to_local(hv), gpa);
+    uint64_t first, end;
+
+    if (bank == NULL || bank_present(bank, gpa - bank->gpa, 1) == 0)
+        return -ENOENT;
+    first = gpa & ~(GUEST_PAGE_SIZE - 1);
+    end = gpa + bank_present(bank, gpa - bank->gpa, to - gpa);
+    while (first > MAX(from, bank->gpa) && bank_present(bank, first - GUEST_PAGE_SIZE - bank->gpa, 1) > 0)
+        first -= GUEST_PAGE_SIZE;
+    *region = (struct region){.gpa = first, .len = end - first, .kind = REGION_RAM_FOREIGN};
     return 0;
 }
 
@@ -690,6 +707,7 @@ static const struct hypervisor_ops local_ops = {
     .start = local_start,
     .detach = local_detach,
     .add_ram = local_add_ram,
+    .find_ram = local_find_ram,
     .map_ram = local_map_ram,
     .range_add = local_range_add,
     .range_remove = local_range_remove,
@@ -710,6 +728,7 @@ static bool options_are_good(const struct local_options *options)
 
     return options->ram_low > 0 && options->ram_low <= LOCAL_RAM_HIGH_GPA && options->ram_high <= max &&
            options->ram_low % GUEST_PAGE_SIZE == 0 && options->ram_high % GUEST_PAGE_SIZE == 0 &&
+           options->ram_late <= options->ram_high && options->ram_late % GUEST_PAGE_SIZE == 0 &&
            options->map_chunk % GUEST_PAGE_SIZE == 0;
 }
 
@@ -776,6 +795,8 @@ int local_new(struct hypervisor **out, const struct local_options *options,
         err = bank_init(&local->banks[0], local->fd, 0, options->ram_low, 0);
     if (err == 0)
         err = bank_init(&local->banks[1], local->fd, LOCAL_RAM_HIGH_GPA, options->ram_high, options->ram_low);
+    local->banks[0].known = options->ram_low;
+    local->banks[1].known = options->ram_high - options->ram_late;
     if (err < 0) {
         local_detach(&local->hv);
         return err;

@@ -34,6 +34,7 @@ struct local_options {
     const char *name;   /* for messages; NULL: "local"; copied */
     uint64_t ram_low;   /* bytes from gpa 0: pages, not 0, at most 4 GiB */
     uint64_t ram_high;  /* bytes from 4 GiB: pages, 0: none */
+    uint64_t ram_late;  /* of these, how many at the end have come later: add_ram does not tell them */
     int ram_fd;         /* -1: new memory; else a memfd of that very length (local_ram_fd of a predecessor),
                            borrowed: it is duplicated */
     uint64_t map_chunk; /* map_ram's pointers end at multiples of this (pages), as those of a hypervisor that

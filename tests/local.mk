@@ -76,6 +76,12 @@ tests_unit_test_local_SOURCES = tests/unit/test_local.c $(UNIT_SOURCES)
 tests_unit_test_local_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_local_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_guest_memory
+TESTS += tests/unit/test_guest_memory
+tests_unit_test_guest_memory_SOURCES = tests/unit/test_guest_memory.c $(UNIT_SOURCES)
+tests_unit_test_guest_memory_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_guest_memory_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_bounce_recover
 TESTS += tests/unit/test_bounce_recover
 tests_unit_test_bounce_recover_SOURCES = tests/unit/test_bounce_recover.c $(UNIT_SOURCES)

@@ -221,6 +221,24 @@ void *foreign_cache_map(struct foreign_cache *cache, uint64_t gpa, size_t *len)
     return chunk->base + offset;
 }
 
+bool foreign_cache_around(struct foreign_cache *cache, uint64_t gpa, uint64_t *first, uint64_t *end)
+{
+    uint64_t start = gpa & ~(CHUNK_SIZE - 1);
+    unsigned page = (unsigned)((gpa - start) >> GUEST_PAGE_SHIFT);
+    size_t len = 1;
+
+    /* One page is asked for before 512 are. */
+    if (gpa >> GPA_BITS ||
+        (!chunk_find(cache, gpa >> CHUNK_SHIFT) && !page_appeared(cache, gpa >> GUEST_PAGE_SHIFT)) ||
+        !foreign_cache_map(cache, gpa, &len))
+        return false;
+    *end = start + (uint64_t)(page + pages_valid(cache->last, page, CHUNK_PAGES)) * GUEST_PAGE_SIZE;
+    while (page > 0 && page_valid(cache->last, page - 1))
+        page--;
+    *first = start + (uint64_t)page * GUEST_PAGE_SIZE;
+    return true;
+}
+
 void foreign_cache_drop(struct foreign_cache *cache)
 {
     struct chunk *chunk, *tmp;

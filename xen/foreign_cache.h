@@ -31,6 +31,10 @@ void foreign_cache_free(struct foreign_cache *cache);
  */
 void *foreign_cache_map(struct foreign_cache *cache, uint64_t gpa, size_t *len);
 
+/* The populated memory around gpa, as far as one mapping has it: [*first, *end). False: there is none at gpa.
+ */
+bool foreign_cache_around(struct foreign_cache *cache, uint64_t gpa, uint64_t *first, uint64_t *end);
+
 /* Unmaps everything at once: the guest's memory has changed. */
 void foreign_cache_drop(struct foreign_cache *cache);
 

@@ -25,6 +25,7 @@
 #include "xen/domain.h"
 #include "xen/domain_watch.h"
 #include "xen/foreign_cache.h"
+#include "xen/guest_map.h"
 #include "xen/ioreq_server.h"
 #include "xen/privileged.h"
 #include "xen/xen_internal.h"
@@ -291,6 +292,26 @@ static int xen_add_ram(struct hypervisor *hv, struct region_table *table)
     return 0;
 }
 
+/* Xen says only of single pages whether the guest has them. Where it has Xen's own, or a device's memory, no
+ * RAM ever comes. */
+static int xen_find_ram(struct hypervisor *hv, uint64_t gpa, uint64_t from, uint64_t to,
+                        struct region *region)
+{
+    struct xen_hypervisor *xen = to_xen(hv);
+    uint64_t limit = xen->info.kind == DOMAIN_HVM ? GUEST_MAP_LOW_LIMIT_HVM : GUEST_MAP_LOW_LIMIT_PVH;
+    uint64_t first, end;
+
+    if ((gpa >= limit && gpa < GIB(4)) || !foreign_cache_around(xen->cache, gpa, &first, &end))
+        return -ENOENT;
+    if (gpa < limit)
+        to = MIN(to, limit);
+    first = MAX(first, from);
+    end = MIN(end, to);
+    *region = (struct region){
+        .gpa = first, .len = end - first, .kind = REGION_RAM_FOREIGN, .ram = {.domid = xen->info.domid}};
+    return 0;
+}
+
 static void *xen_map_ram(struct hypervisor *hv, uint64_t gpa, size_t *len)
 {
     return foreign_cache_map(to_xen(hv)->cache, gpa, len);
@@ -400,6 +421,7 @@ const struct hypervisor_ops xen_ops = {
     .detach = xen_detach,
     .leave = xen_leave,
     .add_ram = xen_add_ram,
+    .find_ram = xen_find_ram,
     .map_ram = xen_map_ram,
     .range_add = xen_range_add,
     .range_remove = xen_range_remove,

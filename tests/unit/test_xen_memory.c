@@ -38,6 +38,41 @@ static void cache_end(void)
 
 /* ---- the cache ---- */
 
+START_TEST(test_cache_around)
+{
+    uint64_t first, end;
+
+    cache_start(16);
+    fake_memory_set(CHUNK + 5 * 4096, 20 * 4096, true);
+    fake_memory_set(CHUNK + 12 * 4096, 4096, false);
+    fake_memory_set(3 * CHUNK - 4096, 2 * 4096, true);
+    ck_assert(foreign_cache_around(cache, CHUNK + 7 * 4096 + 9, &first, &end));
+    ck_assert_uint_eq(first, CHUNK + 5 * 4096);
+    ck_assert_uint_eq(end, CHUNK + 12 * 4096);
+    ck_assert(foreign_cache_around(cache, CHUNK + 24 * 4096 + 4095, &first, &end));
+    ck_assert_uint_eq(first, CHUNK + 13 * 4096);
+    ck_assert_uint_eq(end, CHUNK + 25 * 4096);
+    ck_assert(!foreign_cache_around(cache, CHUNK + 12 * 4096, &first, &end));
+    ck_assert(!foreign_cache_around(cache, CHUNK + 25 * 4096, &first, &end));
+    ck_assert(!foreign_cache_around(cache, CHUNK + 4 * 4096, &first, &end));
+    /* Not beyond a chunk. */
+    ck_assert(foreign_cache_around(cache, 3 * CHUNK - 1, &first, &end));
+    ck_assert_uint_eq(first, 3 * CHUNK - 4096);
+    ck_assert_uint_eq(end, 3 * CHUNK);
+    /* Nothing there costs one page. */
+    fake.nr_maps = 0;
+    ck_assert(!foreign_cache_around(cache, 5 * CHUNK, &first, &end));
+    ck_assert(!foreign_cache_around(cache, (uint64_t)1 << 52, &first, &end));
+    ck_assert_uint_eq(fake.nr_maps, 1);
+    /* What has come since. */
+    fake_memory_set(CHUNK + 25 * 4096, 4096, true);
+    ck_assert(foreign_cache_around(cache, CHUNK + 25 * 4096, &first, &end));
+    ck_assert_uint_eq(first, CHUNK + 13 * 4096);
+    ck_assert_uint_eq(end, CHUNK + 26 * 4096);
+    cache_end();
+}
+END_TEST
+
 START_TEST(test_cache_lengths)
 {
     size_t len;
@@ -609,6 +644,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, test_cache_lengths);
+    tcase_add_test(tcase, test_cache_around);
     tcase_add_test(tcase, test_cache_hole_filled);
     tcase_add_test(tcase, test_cache_failures);
     tcase_add_test(tcase, test_cache_random);
