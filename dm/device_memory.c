@@ -31,11 +31,28 @@ struct span {
     uint64_t first, last; /* inclusive */
 };
 
-/* The path of an open file, if it leads to the same file again. */
-static bool path_of(int fd, const struct stat *st, char *path, size_t len)
+/* What the kernel knows of an open file by itself. Whoever serves its file system (FUSE) may be the back-end,
+ * and never answer. */
+static bool file_get(int fd, struct statx *st)
+{
+    return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, st) == 0;
+}
+
+/* Whether it is in the sysfs that we see. */
+static bool in_sysfs(const struct statx *st)
+{
+    struct statfs fs;
+    struct stat sys;
+
+    return stat("/sys", &sys) == 0 && statfs("/sys", &fs) == 0 && fs.f_type == SYSFS_MAGIC &&
+           makedev(st->stx_dev_major, st->stx_dev_minor) == sys.st_dev;
+}
+
+/* The path of a file of sysfs that is open, if it leads to the same file again. */
+static bool path_of(int fd, const struct statx *st, char *path, size_t len)
 {
     char link[64];
-    struct stat again;
+    struct statx again;
     ssize_t n;
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -43,7 +60,9 @@ static bool path_of(int fd, const struct stat *st, char *path, size_t len)
     if (n <= 0 || (size_t)n >= len - 1)
         return false;
     path[n] = '\0';
-    return stat(path, &again) == 0 && again.st_dev == st->st_dev && again.st_ino == st->st_ino;
+    return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &again) == 0 &&
+           again.stx_dev_major == st->stx_dev_major && again.stx_dev_minor == st->stx_dev_minor &&
+           again.stx_ino == st->stx_ino;
 }
 
 /* Line nr of a "resource" file: "0xFIRST 0xLAST 0xFLAGS". */
@@ -66,13 +85,12 @@ static bool resource_line(const char *path, unsigned nr, struct span *span)
 }
 
 /* ".../0000:00:05.0/resource2" or "..._wc", which maps the same otherwise. */
-static bool pci_span(int fd, const struct stat *st, struct span *span)
+static bool pci_span(int fd, const struct statx *st, struct span *span)
 {
     char path[PATH_MAX], *name, *end;
-    struct statfs fs;
     unsigned long nr;
 
-    if (fstatfs(fd, &fs) != 0 || fs.f_type != SYSFS_MAGIC || !path_of(fd, st, path, sizeof(path)))
+    if (!in_sysfs(st) || !path_of(fd, st, path, sizeof(path)))
         return false;
     name = strrchr(path, '/');
     if (name == NULL || strncmp(name, "/resource", 9) != 0 || name[9] < '0' || name[9] > '9')
@@ -101,13 +119,13 @@ static bool number_read(const char *dir, const char *name, uint64_t *value)
     return end != line;
 }
 
-static bool dax_span(const struct stat *st, struct span *span)
+static bool dax_span(const struct statx *st, struct span *span)
 {
     char dir[64], path[128], subsystem[PATH_MAX];
     uint64_t first, size;
     ssize_t n;
 
-    snprintf(dir, sizeof(dir), "/sys/dev/char/%u:%u", major(st->st_rdev), minor(st->st_rdev));
+    snprintf(dir, sizeof(dir), "/sys/dev/char/%u:%u", st->stx_rdev_major, st->stx_rdev_minor);
     snprintf(path, sizeof(path), "%s/subsystem", dir);
     n = readlink(path, subsystem, sizeof(subsystem) - 1);
     if (n < 4 || memcmp(subsystem + n - 4, "/dax", 4) != 0)
@@ -145,12 +163,12 @@ static bool is_ordinary(const struct span *span)
 int device_memory_find(int fd, uint64_t offset, uint64_t len, uint64_t *addr)
 {
     struct span span;
-    struct stat st;
+    struct statx st;
 
     *addr = 0;
-    if (fstat(fd, &st) != 0)
+    if (!file_get(fd, &st))
         return -ENODEV;
-    if (S_ISREG(st.st_mode) ? !pci_span(fd, &st, &span) : !S_ISCHR(st.st_mode) || !dax_span(&st, &span))
+    if (S_ISREG(st.stx_mode) ? !pci_span(fd, &st, &span) : !S_ISCHR(st.stx_mode) || !dax_span(&st, &span))
         return -ENODEV;
     if (span.first % GUEST_PAGE_SIZE != 0 || offset % GUEST_PAGE_SIZE != 0)
         return -EINVAL;

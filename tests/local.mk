@@ -82,6 +82,12 @@ tests_unit_test_guest_memory_SOURCES = tests/unit/test_guest_memory.c $(UNIT_SOU
 tests_unit_test_guest_memory_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_guest_memory_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_device_memory
+TESTS += tests/unit/test_device_memory
+tests_unit_test_device_memory_SOURCES = tests/unit/test_device_memory.c $(UNIT_SOURCES)
+tests_unit_test_device_memory_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_device_memory_LDADD = libdm.la libcommon.la $(CHECK_LIBS)
+
 check_PROGRAMS += tests/unit/test_bounce_recover
 TESTS += tests/unit/test_bounce_recover
 tests_unit_test_bounce_recover_SOURCES = tests/unit/test_bounce_recover.c $(UNIT_SOURCES)

@@ -290,7 +290,7 @@ struct half {
     struct domain_watch *watch;
     struct ev_loop *loop;
     ev_io calls, events;
-    int asker; /* pidfd of vhost-dm, or -1 */
+    int asker; /* pidfd of vhost-dm */
     ev_io asker_end;
     ev_timer last; /* runs when the guest has ended */
     struct log_limit limit;
@@ -331,8 +331,7 @@ static bool arguments_read(struct half *half, int argc, char **argv)
 
 static void asker_kill(const struct half *half)
 {
-    if (half->asker >= 0)
-        syscall(SYS_pidfd_send_signal, half->asker, SIGKILL, NULL, 0);
+    syscall(SYS_pidfd_send_signal, half->asker, SIGKILL, NULL, 0);
 }
 
 static void on_call(struct ev_loop *loop, ev_io *io, int revents)
@@ -464,12 +463,12 @@ static void grants_listen(struct half *half)
 /* ---- the broker's side: its life ------------------------------------------------------------------------
  */
 
-/* The process that made our sockets. */
+/* The process that made our sockets: its pidfd, or a negative errno. */
 static int asker_open(void)
 {
     pid_t pid = process_of_peer(CALLS_FD);
 
-    return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -ESRCH;
 }
 
 static int half_watch(struct half *half)
@@ -514,12 +513,13 @@ int xen_broker_main(int argc, char **argv)
     if (!arguments_read(&half, argc, argv))
         return 2;
     half.asker = asker_open();
-    rc = half_open(&half);
+    /* Without it we would not know when others have our sockets and it has ended. */
+    rc = half.asker < 0 ? -ENOSYS : half_open(&half);
     if (fd_message_send(CALLS_FD, &rc, sizeof(rc), -1, 0) < 0 || rc < 0) {
         /* Nobody is there to let the guest go. */
         if (rc == 0)
             privileged_unpause(half.server);
-        privileged_free(half.server);
+        privileged_free(half.server); /* NULL: it was not made */
         return 1;
     }
     domain_watch_start(half.watch, half.loop, on_ended, &half);
@@ -527,10 +527,8 @@ int xen_broker_main(int argc, char **argv)
     ev_io_start(half.loop, &half.calls);
     ev_io_init(&half.events, on_poke, EVENTS_FD, EV_READ);
     ev_io_start(half.loop, &half.events);
-    if (half.asker >= 0) {
-        ev_io_init(&half.asker_end, on_asker_end, half.asker, EV_READ);
-        ev_io_start(half.loop, &half.asker_end);
-    }
+    ev_io_init(&half.asker_end, on_asker_end, half.asker, EV_READ);
+    ev_io_start(half.loop, &half.asker_end);
     ev_run(half.loop, 0);
     domain_watch_free(half.watch);
     privileged_free(half.server);
