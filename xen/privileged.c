@@ -112,20 +112,21 @@ static int op_unpause(struct server *s, const struct privileged_request *q, int 
 static int op_tables_grow(struct server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
-    uint64_t size, more = TABLE_PAGES(q->nr_pages);
+    uint64_t size, now, more = TABLE_PAGES(q->nr_pages);
+    int rc = 0;
 
     (void)fd, (void)reply, (void)fd_out;
     if (!range_within(s->kept->table_pages, more, TABLE_PAGES_MAX(s->scope.max_shared_pages + OWN_PAGES_MAX)))
         return -EDQUOT;
+    if (xc_get_paging_mempool_size(s->xch, s->scope.domid, &size) != 0)
+        return -errno;
     s->kept->table_pages += more;
-    if (xc_get_paging_mempool_size(s->xch, s->scope.domid, &size) != 0 ||
-        xc_set_paging_mempool_size(s->xch, s->scope.domid, size + more * GUEST_PAGE_SIZE) != 0) {
-        int rc = -errno;
-
-        s->kept->table_pages -= more;
-        return rc;
-    }
-    return 0;
+    if (xc_set_paging_mempool_size(s->xch, s->scope.domid, size + more * GUEST_PAGE_SIZE) != 0)
+        rc = -errno;
+    /* What there was memory for the guest has got. */
+    if (rc < 0 && xc_get_paging_mempool_size(s->xch, s->scope.domid, &now) == 0 && now >= size)
+        s->kept->table_pages -= more - MIN(more, (now - size) / GUEST_PAGE_SIZE);
+    return rc;
 }
 
 /* The limit as it is. If it is not what we have set, it is somebody else's (xl mem-max), and nothing of it is

@@ -23,6 +23,7 @@
 #define DOMID    9
 #define BASE_KIB (512 * 1024)
 #define OWN_MAX  (1u << 18) /* pages: 1 GiB */
+#define PART     (1 << 20)  /* of memory, that comes free at a time */
 #define FRAMES   64         /* device memory: file page n is frame n */
 #define NR_GFNS  64
 #define XCH      ((xc_interface *)&xen)
@@ -31,7 +32,7 @@ static const uint8_t uuid[16] = {7, 7, 7}, other_uuid[16] = {8};
 
 /* What Xen has of the guest. */
 static struct {
-    uint64_t max_kib, mempool;
+    uint64_t max_kib, mempool, mempool_room;
     unsigned pauses;
     bool gone, setmaxmem_fails;
     bool permitted[FRAMES];   /* by frame */
@@ -138,6 +139,11 @@ int __wrap_xc_get_paging_mempool_size(xc_interface *xch, uint32_t domid, uint64_
 int __wrap_xc_set_paging_mempool_size(xc_interface *xch, uint32_t domid, uint64_t size)
 {
     ck_assert(xch == XCH && domid == DOMID);
+    if (size > xen.mempool_room) { /* it takes what there is */
+        xen.mempool = xen.mempool_room;
+        errno = ENOMEM;
+        return -1;
+    }
     xen.mempool = size;
     return 0;
 }
@@ -218,6 +224,7 @@ static void setup(void)
     memset(&xen, 0, sizeof(xen));
     xen.max_kib = BASE_KIB;
     xen.mempool = 1 << 20;
+    xen.mempool_room = UINT64_MAX;
     life_begin();
 }
 
@@ -295,6 +302,23 @@ START_TEST(tables_of_all_lives)
     ck_assert_uint_gt(nr_grown, 10);
     ck_assert_uint_gt(xen.mempool, most / 2);
     ck_assert_int_eq(privileged_tables_grow(p, 1 << 18), -EDQUOT);
+}
+END_TEST
+
+/* What could not be given as a whole was given in part. */
+START_TEST(tables_in_part)
+{
+    const uint64_t most = (scope.max_shared_pages + OWN_MAX) / 16 * 4096;
+    int rc = 0;
+
+    xen.mempool_room = xen.mempool;
+    for (int i = 0; i < 1000 && rc != -EDQUOT; i++) {
+        xen.mempool_room += PART;
+        rc = privileged_tables_grow(p, 1 << 18);
+        ck_assert(rc == -ENOMEM || rc == -EDQUOT);
+        ck_assert_uint_le(xen.mempool, (1 << 20) + most);
+    }
+    ck_assert_int_eq(rc, -EDQUOT);
 }
 END_TEST
 
@@ -562,6 +586,7 @@ int main(void)
                                   limit_of_all_lives,
                                   limit_of_others,
                                   tables_of_all_lives,
+                                  tables_in_part,
                                   pauses,
                                   pauses_of_all_lives,
                                   pause_undone_by_others,
