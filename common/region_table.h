@@ -42,6 +42,7 @@ struct region {
             uint64_t file_offset;    /* bytes */
             bool writable;           /* by the guest */
             uint8_t placement;       /* enum placement, as it was chosen */
+            uint32_t serial;         /* tells it from what was mapped there before */
         } shmem;
         struct {
             region_mmio_fn *access;

@@ -39,9 +39,24 @@ static const char *driver_word(struct json_object *device)
                                              : "none";
 }
 
+/* Nobody counts what goes by, where the back-end serves the driver's own rings. */
+static bool is_counted(struct json_object *queue)
+{
+    return json_object_object_get_ex(queue, "requests", NULL);
+}
+
+static void add_number(struct ctl_table *table, bool counted, uint64_t number)
+{
+    if (counted)
+        ctl_table_add(table, "%" PRIu64, number);
+    else
+        ctl_table_add(table, "-");
+}
+
 static void add_row(struct ctl_table *table, struct json_object *guest, struct json_object *device)
 {
     struct json_object *backend = ctl_object(device, "backend");
+    bool counted = ctl_nr(device, "queues") == 0 || is_counted(ctl_at(device, "queues", 0));
 
     ctl_table_add(table, "%s", ctl_string(guest, "name"));
     ctl_table_add(table, "%" PRIu64, ctl_number(guest, "domid"));
@@ -52,10 +67,10 @@ static void add_row(struct ctl_table *table, struct json_object *guest, struct j
         ctl_table_add(table, "%s %" PRIu64, ctl_string(backend, "command"), ctl_number(backend, "pid"));
     else
         ctl_table_add(table, "%s", ctl_string(backend, "connection"));
-    ctl_table_add(table, "%" PRIu64, queues_sum(device, "requests"));
-    ctl_table_add(table, "%s", ctl_size(queues_sum(device, "bytes_from_guest")));
-    ctl_table_add(table, "%s", ctl_size(queues_sum(device, "bytes_to_guest")));
-    ctl_table_add(table, "%" PRIu64, queues_sum(device, "in_flight"));
+    add_number(table, counted, queues_sum(device, "requests"));
+    ctl_table_add(table, "%s", counted ? ctl_size(queues_sum(device, "bytes_from_guest")) : "-");
+    ctl_table_add(table, "%s", counted ? ctl_size(queues_sum(device, "bytes_to_guest")) : "-");
+    add_number(table, counted, queues_sum(device, "in_flight"));
     ctl_table_add(table, "%s", ctl_string(backend, "socket"));
 }
 
@@ -112,11 +127,11 @@ static void print_queues(struct json_object *device)
         ctl_table_add(table, "%" PRIu64, ctl_number(q, "index"));
         ctl_table_add(table, "%" PRIu64, ctl_number(q, "size"));
         ctl_table_add(table, "%s", ctl_bool(q, "enabled") ? "yes" : "no");
-        ctl_table_add(table, "%" PRIu64, ctl_number(q, "requests"));
-        ctl_table_add(table, "%" PRIu64, ctl_number(q, "refused"));
-        ctl_table_add(table, "%" PRIu64, ctl_number(q, "in_flight"));
-        ctl_table_add(table, "%s", ctl_size(ctl_number(q, "bytes_from_guest")));
-        ctl_table_add(table, "%s", ctl_size(ctl_number(q, "bytes_to_guest")));
+        add_number(table, is_counted(q), ctl_number(q, "requests"));
+        add_number(table, is_counted(q), ctl_number(q, "refused"));
+        add_number(table, is_counted(q), ctl_number(q, "in_flight"));
+        ctl_table_add(table, "%s", is_counted(q) ? ctl_size(ctl_number(q, "bytes_from_guest")) : "-");
+        ctl_table_add(table, "%s", is_counted(q) ? ctl_size(ctl_number(q, "bytes_to_guest")) : "-");
         ctl_table_add(table, "%" PRIu64, ctl_number(q, "notifications"));
         ctl_table_add(table, "%" PRIu64, ctl_number(q, "interrupts"));
     }
@@ -170,6 +185,9 @@ static void print_device(struct json_object *device)
     print_names("of those offered", ctl_object(device, "features_offered"), "names");
     ctl_print(LABEL "%s (%s); data path %s\n", "memory", ctl_string(memory, "mode"),
               ctl_string(memory, "why"), ctl_string(device, "data_path"));
+    if (json_object_object_get_ex(memory, "regions", NULL))
+        ctl_print(LABEL "%" PRIu64 " regions; %" PRIu64 " mappings of other devices not among them\n",
+                  "the back-end's", ctl_number(memory, "regions"), ctl_number(memory, "mappings_not_told"));
     print_queues(device);
     print_shmem(device);
 }

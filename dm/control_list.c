@@ -12,6 +12,7 @@
 
 #include "common/process.h"
 #include "dm/bounce.h"
+#include "dm/direct.h"
 #include "dm/frontend.h"
 #include "dm/host.h"
 #include "dm/hypervisor.h"
@@ -113,15 +114,36 @@ static void add_place(struct json_object *o, const struct device_info *info)
 static void add_memory(struct json_object *o, const struct device_info *info)
 {
     struct json_object *memory = json_object_new_object();
+    enum memory_mode mode = device_memory_mode(info->options);
+    char why[48];
 
-    control_add_string(memory, "mode", "bounce");
+    control_add_string(memory, "mode", memory_mode_name(mode));
+    snprintf(why, sizeof(why), "memory=%s asks for it", memory_mode_name(mode));
     control_add_string(memory, "why",
-                       info->options->memory == MEMORY_BOUNCE
-                           ? "memory=bounce asks for it"
-                           : "the back-end cannot map the guest's memory: this version has no other mode");
-    control_add_number(memory, "pool_limit_bytes",
-                       info->options->bounce_pool > 0 ? info->options->bounce_pool : BOUNCE_POOL_DEFAULT);
+                       info->options->memory == mode ? why
+                       : mode == MEMORY_BOUNCE       ? "it keeps the guest's memory from the back-end"
+                                                     : "requests of this type cannot be copied");
+    if (info->direct != NULL) {
+        struct direct_memory has = direct_memory_get(info->direct);
+
+        control_add_number(memory, "regions", has.nr_regions);
+        control_add_number(memory, "mappings_not_told", has.nr_untold);
+    } else {
+        control_add_number(memory, "pool_limit_bytes",
+                           info->options->bounce_pool > 0 ? info->options->bounce_pool : BOUNCE_POOL_DEFAULT);
+    }
     json_object_object_add(o, "memory", memory);
+}
+
+static void add_moved(struct json_object *queue, const struct bounce *bounce, unsigned i)
+{
+    struct bounce_counts moved = bounce_queue_counts(bounce, i);
+
+    control_add_number(queue, "requests", moved.requests);
+    control_add_number(queue, "refused", moved.refused);
+    control_add_number(queue, "in_flight", bounce_queue_in_flight(bounce, i));
+    control_add_number(queue, "bytes_from_guest", moved.bytes_read);
+    control_add_number(queue, "bytes_to_guest", moved.bytes_written);
 }
 
 static void add_queues(struct json_object *o, const struct device_info *info)
@@ -130,17 +152,13 @@ static void add_queues(struct json_object *o, const struct device_info *info)
 
     for (unsigned i = 0; i < info->virtio->nr_queues; i++) {
         struct virtio_queue_counts driver = virtio_device_queue_counts(info->virtio, i);
-        struct bounce_counts moved = bounce_queue_counts(info->bounce, i);
         struct json_object *queue = json_object_new_object();
 
         control_add_number(queue, "index", i);
         control_add_number(queue, "size", virtio_device_queue_size_get(info->virtio, i));
         control_add_bool(queue, "enabled", virtio_device_queue_enabled(info->virtio, i));
-        control_add_number(queue, "requests", moved.requests);
-        control_add_number(queue, "refused", moved.refused);
-        control_add_number(queue, "in_flight", bounce_queue_in_flight(info->bounce, i));
-        control_add_number(queue, "bytes_from_guest", moved.bytes_read);
-        control_add_number(queue, "bytes_to_guest", moved.bytes_written);
+        if (info->bounce != NULL)
+            add_moved(queue, info->bounce, i);
         control_add_number(queue, "notifications", driver.notifications);
         control_add_number(queue, "interrupts", driver.interrupts);
         json_object_array_add(list, queue);
@@ -215,7 +233,9 @@ static struct json_object *device_list(struct hypervisor *hv, const struct devic
     add_backend(o, hv, &info);
     if (info.virtio != NULL) {
         add_driver(o, info.virtio);
-        control_add_string(o, "data_path", bounce_state_name(info.bounce));
+        control_add_string(o, "data_path",
+                           info.direct != NULL ? direct_state_name(info.direct)
+                                               : bounce_state_name(info.bounce));
         add_features(o, "features_offered", info.options->type, info.virtio->device_features);
         add_features(o, "features_used", info.options->type, info.virtio->state->driver_features);
         add_memory(o, &info);

@@ -14,20 +14,22 @@
 #include <linux/virtio_ring.h>
 
 #include "common/saved_state.h"
-#include "dm/bounce.h"
+#include "dm/datapath.h"
 #include "dm/frontend.h"
 #include "dm/host.h"
 #include "dm/virtio_device.h"
 #include "dm/virtio_mmio.h"
 #include "dm/virtio_pci.h"
 
-/* What the ring code of the bounce data path offers to the driver, whatever the back-end has. */
+/* What the ring code of the bounce data path offers to the driver, whatever the back-end has; and all of such
+ * features that a back-end may have that serves the rings itself. */
 #define RING_FEATURES \
     (1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_RING_F_EVENT_IDX)
 
 struct device_saved {
     uint64_t valid;     /* the device was plugged: the rest is what its driver made of it */
-    uint32_t transport; /* enum device_transport: which of the following are used */
+    uint16_t transport; /* enum device_transport: which of the following are used */
+    uint16_t direct;    /* the back-end had the driver's rings: bounce is not used */
     uint32_t sbdf;
     struct virtio_mmio_place place;
     union {
@@ -47,9 +49,9 @@ struct device {
     const struct device_callbacks *callbacks;
     void *ctx;
     struct frontend *fe;
-    bool built; /* virtio and bounce are there */
+    bool built; /* virtio and path are there */
     struct virtio_device virtio;
-    struct bounce *bounce;
+    struct datapath path;
     struct shmem *shmem;        /* owned; NULL until the back-end has said that it has regions */
     struct virtio_pci *pci;     /* one of these two, when it is plugged */
     struct virtio_mmio *mmio;   /* ... */
@@ -85,7 +87,8 @@ struct device_info device_info(const struct device *device)
         .resumed = device->resumed,
         .sbdf = device->saved->sbdf,
         .virtio = device->built ? &device->virtio : NULL,
-        .bounce = device->built ? device->bounce : NULL,
+        .bounce = device->path.bounce,
+        .direct = device->path.direct,
         .fe = device->fe,
         .shmem = device->shmem,
         .transport = device->pci != NULL ? (const void *)device->pci : device->mmio,
@@ -160,25 +163,6 @@ static bool has_region_0(const struct device *device)
     return device->shmem != NULL && shmem_region_find(device->shmem, 0, &info);
 }
 
-static struct bounce_options device_bounce_options(const struct device *device, uint64_t backend_features)
-{
-    const struct device_type *type = &device->type;
-    const struct device_options *options = &device->options;
-
-    return (struct bounce_options){
-        .nr_queues = device->virtio.nr_queues - type->nr_own_queues,
-        .backend_features = backend_features,
-        .pool_len = options->bounce_pool > 0 ? options->bounce_pool : BOUNCE_POOL_DEFAULT,
-        .refusal = type->refusal,
-        .lends = type->lends,
-        .used_together = type->used_together,
-        .header_first = type->header_first,
-        .copy_all = type->copy_all,
-        .reset_waits = device->shmem != NULL,
-        .drain_limit = options->reply_limit > 0 ? options->reply_limit : FRONTEND_REPLY_LIMIT,
-    };
-}
-
 /* What the back-end has becomes the virtio device, but for its data path. *passed: the features that the
  * back-end is to serve. 0; or -ENODATA, and *missing as device_config_make has it. */
 static int device_describe(struct device *device, uint64_t *passed, const char **missing)
@@ -191,10 +175,14 @@ static int device_describe(struct device *device, uint64_t *passed, const char *
     if (rc != 0)
         return rc;
     *passed = frontend_features(device->fe) & type->features & ~config.own & ~config.not_served;
+    if (device_memory_mode(&device->options) == MEMORY_XEN_MMAP)
+        *passed |= frontend_features(device->fe) & RING_FEATURES;
     v->guest = device->guest;
     v->virtio_id = type->virtio_id;
     v->queue_size_max = device->options.queue_size > 0 ? device->options.queue_size : type->queue_size;
-    v->device_features = *passed | config.own | RING_FEATURES;
+    v->device_features = *passed | config.own;
+    if (device_memory_mode(&device->options) == MEMORY_BOUNCE)
+        v->device_features |= RING_FEATURES;
     v->features_needed = type->features_needed;
     v->config_len = type->config_len;
     memcpy(v->config, config.bytes, sizeof(v->config));
@@ -216,17 +204,20 @@ static int device_describe(struct device *device, uint64_t *passed, const char *
 static int device_build(struct device *device, const char **missing)
 {
     struct virtio_device *v = &device->virtio;
-    struct bounce_options bounce;
-    uint64_t passed;
-    int rc = device_describe(device, &passed, missing);
+    struct datapath_setup setup = {.dev = v,
+                                   .fe = device->fe,
+                                   .options = &device->options,
+                                   .type = &device->type,
+                                   .has_shmem = device->shmem != NULL,
+                                   .saved = &device->saved->bounce};
+    int rc = device_describe(device, &setup.backend_features, missing);
 
     if (rc != 0)
         return rc;
-    bounce = device_bounce_options(device, passed);
     rc = virtio_device_init(v, device->resumed);
     if (rc != 0)
         return rc;
-    rc = bounce_new(&device->bounce, v, device->fe, &bounce, &device->saved->bounce);
+    rc = datapath_new(&device->path, &setup);
     if (rc != 0) {
         virtio_device_fini(v);
         return rc;
@@ -263,7 +254,7 @@ static void device_backend_ready(void *ctx)
                     device_name(device));
         /* It may have another disk, and knows nothing of what the driver wrote to the one before. */
         device_config_changed(device);
-        bounce_backend_ready(device->bounce);
+        datapath_backend_ready(&device->path);
         return;
     }
     rc = device_build(device, &missing);
@@ -281,6 +272,19 @@ static void device_backend_ready(void *ctx)
                  "it one "
                  "for another device?",
                  device_name(device), device->options.socket, device->type.name);
+    else if (rc == -EOPNOTSUPP)
+        snprintf(why, sizeof(why),
+                 "%s: memory mode xen-mmap: the back-end at %.60s does not map a guest's memory itself (no "
+                 "XEN_MMAP): %s",
+                 device_name(device), device->options.socket,
+                 device_can_bounce(&device->options) ? "use memory=bounce"
+                                                     : "one that does is needed for this type");
+    else if (rc == -E2BIG)
+        snprintf(why, sizeof(why),
+                 "%s: memory mode xen-mmap: the guest's memory is in more pieces than the %zu that the "
+                 "back-end takes%s",
+                 device_name(device), frontend_nr_slots(device->fe),
+                 device_can_bounce(&device->options) ? ": use memory=bounce" : "");
     else
         snprintf(why, sizeof(why), "%s: %s", device_name(device), strerror(-rc));
     device_failed(device, rc, why);
@@ -288,12 +292,12 @@ static void device_backend_ready(void *ctx)
 
 static void device_backend_started(void *ctx)
 {
-    bounce_backend_started(((struct device *)ctx)->bounce);
+    datapath_backend_started(&((struct device *)ctx)->path);
 }
 
 static void device_backend_stopped(void *ctx)
 {
-    bounce_backend_stopped(((struct device *)ctx)->bounce);
+    datapath_backend_stopped(&((struct device *)ctx)->path);
 }
 
 static void device_backend_lost(void *ctx, int err, const char *why)
@@ -307,7 +311,7 @@ static void device_backend_lost(void *ctx, int err, const char *why)
         if (device->retired == NULL)
             log_limited(&device->limit, LOG_LEVEL_ERROR, "%s: the back-end at %s is lost: %s",
                         device_name(device), device->options.socket, why);
-        bounce_backend_lost(device->bounce, why);
+        datapath_backend_lost(&device->path, why);
         return;
     }
     if (err == -ENOENT || err == -ECONNREFUSED)
@@ -367,6 +371,12 @@ static void device_shmem_reset(void *ctx)
         shmem_unmap_all(device->shmem);
 }
 
+static size_t device_memory_now(void *ctx, const struct frontend_region *told, size_t nr_told,
+                                struct frontend_region *now, size_t max)
+{
+    return direct_memory(((struct device *)ctx)->path.direct, told, nr_told, now, max);
+}
+
 static const struct frontend_callbacks device_frontend = {
     .ready = device_backend_ready,
     .started = device_backend_started,
@@ -377,6 +387,7 @@ static const struct frontend_callbacks device_frontend = {
     .shmem_map = device_shmem_map,
     .shmem_unmap = device_shmem_unmap,
     .shmem_reset = device_shmem_reset,
+    .memory = device_memory_now,
 };
 
 /* ---- life cycle ------------------------------------------------------------------------------------ */
@@ -458,6 +469,7 @@ int device_new(struct device **out, struct guest *guest, const struct device_opt
         .wait_limit = options->wait_limit,
         .shmem_bit = options->shmem_bit,
         .shmem_ack_always = options->shmem_ack_always,
+        .xen_mmap = device_memory_mode(options) == MEMORY_XEN_MMAP,
     };
     int rc = -ENOMEM;
 
@@ -533,11 +545,22 @@ static bool same_place(const struct device *device)
              (was->base == is->base && was->shm_base == is->shm_base && was->irq == is->irq)));
 }
 
+/* What a predecessor knew of requests on their way is of use to the same data path alone. */
+static bool same_datapath(const struct device *device)
+{
+    return !device->resumed || device->saved->direct == (device->path.direct != NULL);
+}
+
 int device_plug(struct device *device, const char **why)
 {
     char where[32];
     int rc;
 
+    if (!same_datapath(device)) {
+        *why =
+            "the running guest has it in another memory mode: start vhost-dm with the same memory= as before";
+        return -EINVAL;
+    }
     if (!same_place(device)) {
         *why = "the running guest has it elsewhere: start vhost-dm with the same transport=, base=, "
                "shm-base= and "
@@ -548,17 +571,19 @@ int device_plug(struct device *device, const char **why)
                                                      : pci_plug(device, where, sizeof(where), why);
     if (rc != 0)
         return rc;
-    device->saved->transport = device->options.transport;
+    device->saved->transport = (uint16_t)device->options.transport;
+    device->saved->direct = device->path.direct != NULL;
     device->saved->valid = 1;
     snprintf(device->virtio.name, sizeof(device->virtio.name), "%.36s, %s at %.16s", device->guest->hv->name,
              device->options.type->name, where);
-    log_info("%s: memory mode bounce, %u queue%s, back-end at %s%s", device_name(device),
-             device->virtio.nr_queues, device->virtio.nr_queues == 1 ? "" : "s", device->options.socket,
+    log_info("%s: memory mode %s, %u queue%s, back-end at %s%s", device_name(device),
+             memory_mode_name(device_memory_mode(&device->options)), device->virtio.nr_queues,
+             device->virtio.nr_queues == 1 ? "" : "s", device->options.socket,
              device->resumed ? "; goes on where its predecessor was" : "");
-    bounce_resume(device->bounce, device->resumed);
+    datapath_resume(&device->path, device->resumed);
     if (device->resumed)
         virtio_device_resume(&device->virtio);
-    bounce_resume(device->bounce, false);
+    datapath_resume(&device->path, false);
     return 0;
 }
 
@@ -568,7 +593,7 @@ int device_plug(struct device *device, const char **why)
 static bool requests_are_left(const struct device *device)
 {
     for (unsigned i = 0; i < device->virtio.nr_queues; i++)
-        if (bounce_queue_in_flight(device->bounce, i) > 0)
+        if (datapath_in_flight(&device->path, i) > 0)
             return true;
     return false;
 }
@@ -599,7 +624,7 @@ void device_retire(struct device *device, void (*done)(void *ctx), void *ctx)
     device->retired_ctx = ctx;
     /* As when the back-end dies; the front-end reports it before the work has had many rounds. */
     if (device->built)
-        bounce_retire(device->bounce);
+        datapath_retire(&device->path);
     device->virtio.let_go = device_let_go;
     frontend_drop(device->fe, -ECONNABORTED, "the device has been removed");
     guest_work_queue(device->guest, &device->retire_work);
@@ -612,7 +637,7 @@ void device_free(struct device *device)
     list_remove(&device->retire_work.link);
     virtio_pci_free(device->pci);
     virtio_mmio_free(device->mmio);
-    bounce_free(device->bounce);
+    datapath_free(&device->path);
     if (device->built)
         virtio_device_fini(&device->virtio);
     frontend_free(device->fe);

@@ -19,11 +19,14 @@
 
 struct bounce;
 struct device;
+struct direct;
 struct frontend;
 
+/* How the back-end gets at what is in the guest's memory. */
 enum memory_mode {
-    MEMORY_AUTO, /* the best mode that the back-end offers and we have */
-    MEMORY_BOUNCE,
+    MEMORY_AUTO,     /* the first of the following that the type can have */
+    MEMORY_BOUNCE,   /* not at all: we copy (bounce.h) */
+    MEMORY_XEN_MMAP, /* it maps it itself (direct.h) */
 };
 
 enum device_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -50,6 +53,14 @@ struct device_options {
     double reply_limit; /* seconds that a back-end may take for a reply; 0: FRONTEND_REPLY_LIMIT */
     double wait_limit;  /* seconds to wait for its socket; 0: it must be there */
 };
+
+/* The mode that comes of the options: not MEMORY_AUTO. */
+enum memory_mode device_memory_mode(const struct device_options *options);
+/* "bounce", "xen-mmap" */
+const char *memory_mode_name(enum memory_mode mode);
+/* Whether requests of the type can be served by copying; of one that has no virtio id of its own, by that of
+ * the options. */
+bool device_can_bounce(const struct device_options *options);
 
 struct device_callbacks {
     /* The back-end has answered all that the device needs: device_plug may be called. */
@@ -89,7 +100,8 @@ struct device_info {
     bool resumed;                       /* a predecessor had it */
     uint32_t sbdf;                      /* of PCI, when plugged */
     const struct virtio_device *virtio; /* NULL: the back-end has not answered yet */
-    const struct bounce *bounce;        /* likewise */
+    const struct bounce *bounce;        /* likewise; NULL also in another memory mode, as what follows */
+    const struct direct *direct;
     const struct frontend *fe;
     const struct shmem *shmem; /* NULL: it has no shared memory regions */
     const void *transport;     /* whose registers they are, in the guest's region table */

@@ -44,7 +44,9 @@ struct device_field {
 struct device_type {
     const char *name;   /* type=NAME */
     uint16_t virtio_id; /* linux/virtio_ids.h; 0: virtio-id=, and with it queues=, config-size=, pci-class= */
-    /* Its requests carry guest addresses: they cannot be served by copying. The rest of the row is empty. */
+    /* Its requests carry guest addresses: they cannot be served by copying. The rest of the row is empty: it
+     * is served as a type without a virtio id, whose options say the rest, by a back-end that maps the
+     * guest's memory. */
     bool no_bounce;
     uint32_t pci_class; /* 24 bits: class, subclass, interface */
     size_t config_len;  /* bytes of config space */
@@ -56,7 +58,7 @@ struct device_type {
     unsigned nr_extra;        /* queues that queues= does not count */
     unsigned queue_unit;      /* frontend_options.queue_unit */
     uint16_t queue_size;      /* entries, unless configured */
-    uint64_t features;        /* device features that may be passed through in bounce mode */
+    uint64_t features;        /* device features that may be passed through */
     uint64_t features_needed; /* of these: without which neither back-end nor driver can be served */
     bool needs_shmem;         /* ... nor without shared memory region 0 */
     struct bounce_refusal refusal;

@@ -90,6 +90,8 @@ static void connection_close(struct frontend *fe)
     ev_timer_stop(fe->loop, &fe->reply_timer);
     ev_timer_stop(fe->loop, &fe->connect_timer);
     frontend_setup_free(fe);
+    frontend_plan_free(fe);
+    fe->nr_told = 0;
     list_for_each_safe (w, next, &fe->config_writes, link)
         frontend_config_write_free(fe, w);
     fe->todo = 0;
@@ -390,6 +392,7 @@ int frontend_new(struct frontend **out, struct ev_loop *loop, const struct front
     fe->backend_peer = -1;
     fe->shmem_bit = options->shmem_bit != 0 ? options->shmem_bit : VHOST_USER_PROTOCOL_F_SHMEM_MAP;
     fe->shmem_ack_always = options->shmem_ack_always;
+    fe->xen_mmap = options->xen_mmap;
     fe->job = FRONTEND_NO_JOB;
     list_init(&fe->config_writes);
     watchers_init(fe);
@@ -432,6 +435,11 @@ uint64_t frontend_protocol_features(const struct frontend *fe)
 unsigned frontend_nr_queues(const struct frontend *fe)
 {
     return fe->nr_queues;
+}
+
+size_t frontend_nr_slots(const struct frontend *fe)
+{
+    return fe->nr_slots;
 }
 
 size_t frontend_config(const struct frontend *fe, void *buf, size_t len)
@@ -490,7 +498,7 @@ int frontend_start(struct frontend *fe, const struct frontend_start *start)
         return -ENOTCONN;
     if (fe->state != FRONTEND_IDLE)
         return -EBUSY;
-    if (start->nr_queues > fe->nr_queues || start->nr_regions > FRONTEND_MAX_REGIONS ||
+    if (start->nr_queues > fe->nr_queues || start->nr_regions > fe->nr_slots ||
         (start->features & ~fe->features) != 0)
         return -EINVAL;
     fe->setup = calloc(1, sizeof(*fe->setup));
@@ -522,13 +530,22 @@ int frontend_stop(struct frontend *fe)
     case FRONTEND_STOPPING:
         return -EINVAL;
     }
-    /* A start under way is cut short at its next step; one not begun is not begun. */
+    /* A start under way is cut short at its next step, as is what is said of memory; one not begun is not
+     * begun. */
     fe->report = FRONTEND_REPORT_NONE;
-    fe->todo &= ~(1u << FRONTEND_JOB_START);
+    fe->todo &= ~(1u << FRONTEND_JOB_START | 1u << FRONTEND_JOB_MEMORY);
     fe->todo |= 1u << FRONTEND_JOB_STOP;
     fe->state = FRONTEND_STOPPING;
     frontend_schedule(fe);
     return 0;
+}
+
+void frontend_memory_changed(struct frontend *fe)
+{
+    if (fe->callbacks->memory == NULL || (fe->state != FRONTEND_STARTING && fe->state != FRONTEND_RUNNING))
+        return;
+    fe->todo |= 1u << FRONTEND_JOB_MEMORY;
+    frontend_schedule(fe);
 }
 
 int frontend_queue_base(const struct frontend *fe, unsigned queue, uint16_t *base)

@@ -25,10 +25,12 @@
 #define FRONTEND_MAX_QUEUES  64
 #define FRONTEND_MAX_CONFIG  256  /* bytes */
 #define FRONTEND_MAX_REGIONS 8    /* SET_MEM_TABLE's limit */
+#define FRONTEND_MAX_SLOTS   256  /* regions in all, where the back-end takes them one by one; ours */
 #define FRONTEND_REPLY_LIMIT 10.0 /* seconds for one reply, when the configuration does not say otherwise */
 
 struct ev_loop;
 struct frontend;
+struct frontend_region;
 
 struct frontend_callbacks {
     /* The handshake is over: the frontend_* questions below have their answers. */
@@ -56,6 +58,12 @@ struct frontend_callbacks {
     void (*refused)(void *ctx, uint32_t request, int err, const char *why);
     /* New config space after VHOST_USER_BACKEND_CONFIG_CHANGE_MSG; or what it has, having refused a write. */
     void (*config_changed)(void *ctx);
+    /* After frontend_memory_changed: writes the regions that the back-end is to have now, at most max, and
+     * returns how many. told: those that it has, of which each that is still good is to be among them. The
+     * fds are borrowed until this callback's caller returns. Must not call the front-end. NULL: what
+     * frontend_start was given does not change. */
+    size_t (*memory)(void *ctx, const struct frontend_region *told, size_t nr_told,
+                     struct frontend_region *now, size_t max);
 };
 
 struct frontend_options {
@@ -72,12 +80,16 @@ struct frontend_options {
     double reply_limit;     /* seconds; 0: FRONTEND_REPLY_LIMIT */
     double wait_limit;      /* seconds that the back-end's socket may be missing for; 0: it must be there */
     unsigned shmem_bit; /* protocol feature that means SHMEM_MAP to an old back-end; 0: the final one, 22 */
+    bool xen_mmap;      /* the back-end is to map guest memory itself: XEN_MMAP is negotiated, where it is
+                           offered, and memory that comes and goes (CONFIGURE_MEM_SLOTS) */
     bool shmem_ack_always; /* an old back-end waits for an answer to each SHMEM_MAP and UNMAP, asked for or
                               not */
 };
 
 struct frontend_region {
     uint64_t gpa, len, user_addr, mmap_offset;
+    uint32_t xen_flags, domid; /* with XEN_MMAP; flags 0: fd is mapped as any other file */
+    uint64_t id; /* tells regions at the same place apart; 0: the back-end is of no use without it */
     int fd;
 };
 
@@ -116,6 +128,9 @@ unsigned frontend_nr_queues(const struct frontend *fe);         /* how many may 
 /* The back-end's config space: copies at most len bytes, returns how many; 0: it serves none. */
 size_t frontend_config(const struct frontend *fe, void *buf, size_t len);
 
+/* After ready(): how many regions the back-end takes. */
+size_t frontend_nr_slots(const struct frontend *fe);
+
 /* Shares memory and rings and enables them. Everything is copied or duplicated as need be. In a state other
  * than IDLE: -EBUSY; -ENOTCONN when lost; -EINVAL: more queues, regions or features than there are; -EMFILE,
  * -ENFILE, -EBADF, -ENOMEM: an fd could not be duplicated. */
@@ -124,6 +139,9 @@ int frontend_start(struct frontend *fe, const struct frontend_start *start);
  * negotiated a way to); stopped() follows (or lost()). -ENOTCONN when lost, -EINVAL when not started: nothing
  * follows. */
 int frontend_stop(struct frontend *fe);
+/* The regions that the back-end is to have are other ones now. If it has any it is told, some time later:
+ * never from inside this call, and however often this was called meanwhile, of the last state alone. */
+void frontend_memory_changed(struct frontend *fe);
 /* After stopped(): the avail index where the back-end stopped reading a ring (VHOST_USER_GET_VRING_BASE). 0,
  * or -ENODATA for a ring that was not running. */
 int frontend_queue_base(const struct frontend *fe, unsigned queue, uint16_t *base);

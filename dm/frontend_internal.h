@@ -5,11 +5,12 @@
  *   frontend.c           life cycle, the public functions, the events of the loop, the callbacks
  *   frontend_jobs.c      the main channel: the messages of each job and what their replies must be
  *   frontend_steps.c     the main channel: sending them in order and taking the replies
+ *   frontend_memory.c    the main channel: the messages about memory, at the start and later
  *   frontend_requests.c  the back-end channel: what the back-end asks of us
  *
- * The main channel is driven by jobs (handshake, start, stop, reading and writing config space). A job is a
- * table of steps, a step is one message; at most one reply is outstanding. Public functions only note which
- * job is to be done: messages are sent, and callbacks called, from the event loop alone.
+ * The main channel is driven by jobs (handshake, start, stop, memory, reading and writing config space). A
+ * job is a table of steps, a step is one message; at most one reply is outstanding. Public functions only
+ * note which job is to be done: messages are sent, and callbacks called, from the event loop alone.
  */
 #ifndef VHOST_DM_FRONTEND_INTERNAL_H
 #define VHOST_DM_FRONTEND_INTERNAL_H
@@ -43,6 +44,7 @@ enum frontend_job {
     FRONTEND_JOB_HANDSHAKE,
     FRONTEND_JOB_STOP,
     FRONTEND_JOB_START,
+    FRONTEND_JOB_MEMORY,
     FRONTEND_JOB_CONFIG_WRITE,
     FRONTEND_JOB_CONFIG_READ,
     FRONTEND_NR_JOBS,
@@ -61,9 +63,18 @@ enum frontend_report {
 /* What frontend_start was given, with fds of our own; lives until the back-end has it. */
 struct frontend_setup {
     uint64_t features;
-    size_t nr_regions;
-    struct frontend_region regions[FRONTEND_MAX_REGIONS];
+    size_t nr_regions, nr_told; /* of them, how many the back-end has */
+    struct frontend_region regions[FRONTEND_MAX_SLOTS];
     struct frontend_queue queues[FRONTEND_MAX_QUEUES]; /* fds are -1 in those not enabled */
+};
+
+/* What is to be said of memory in one job of that name, with fds of our own. */
+struct frontend_memory_plan {
+    bool table; /* all of fresh is to replace what there was, by SET_MEM_TABLE */
+    size_t nr_gone, next_gone;
+    struct frontend_region gone[FRONTEND_MAX_SLOTS];
+    size_t nr_fresh, next_fresh;
+    struct frontend_region fresh[FRONTEND_MAX_SLOTS]; /* fds before next_fresh are closed */
 };
 
 struct frontend_config_write {
@@ -80,7 +91,7 @@ struct frontend {
     uint64_t features_mask;
     double reply_limit, wait_limit;
     unsigned shmem_bit;
-    bool shmem_ack_always;
+    bool shmem_ack_always, xen_mmap;
     int (*connect)(void *ctx, const char *socket); /* NULL: as usual */
     const struct frontend_callbacks *callbacks;
     void *ctx;
@@ -107,6 +118,7 @@ struct frontend {
     unsigned nr_queues;
     uint8_t config[FRONTEND_MAX_CONFIG];
     size_t config_len;
+    size_t nr_slots; /* regions that it takes */
 
     /* The main channel. */
     unsigned todo; /* bits by enum frontend_job */
@@ -118,6 +130,10 @@ struct frontend {
     struct list_link config_writes;
     unsigned nr_config_writes;
     struct frontend_setup *setup;
+    size_t nr_told; /* memory that the back-end has; fds are -1 */
+    struct frontend_region told[FRONTEND_MAX_SLOTS];
+    struct frontend_memory_plan *plan; /* of the job that runs, or NULL */
+    struct log_limit memory_limit;
     uint64_t live_queues; /* mask: got their kick fd, must be stopped by GET_VRING_BASE */
     uint64_t base_known;  /* mask: bases[] is valid */
     uint16_t bases[FRONTEND_MAX_QUEUES];
@@ -163,6 +179,8 @@ struct frontend_step {
     /* FRONTEND_STEP_DONE or _AGAIN, or a negative errno with fe->why set. NULL for FRONTEND_STEP_ACK:
      * anything but 0 ends the connection. */
     int (*reply)(struct frontend *fe, const struct vhost_user_msg *msg);
+    /* When all is done: whether the same step is to be taken again. NULL: no. */
+    bool (*more)(const struct frontend *fe);
 };
 
 /* frontend_jobs.c: tables of steps, by enum frontend_job. */
@@ -173,6 +191,19 @@ extern const struct frontend_step *const frontend_jobs[];
 int frontend_run(struct frontend *fe);
 /* Takes the replies that have arrived, and goes on. */
 int frontend_main_readable(struct frontend *fe);
+
+/* frontend_memory.c: of struct frontend_step, and the job of its own. */
+bool frontend_has_slots(const struct frontend *fe);
+int frontend_slots_reply(struct frontend *fe, const struct vhost_user_msg *msg);
+void frontend_table_build(struct frontend *fe, struct vhost_user_msg *msg);
+void frontend_table_sent(struct frontend *fe);
+bool frontend_start_has_more(const struct frontend *fe);
+void frontend_start_add_build(struct frontend *fe, struct vhost_user_msg *msg);
+void frontend_start_add_sent(struct frontend *fe);
+int frontend_add_reply(struct frontend *fe, const struct vhost_user_msg *msg);
+extern const struct frontend_step frontend_memory_steps[];
+/* Frees what a job about memory has left. */
+void frontend_plan_free(struct frontend *fe);
 
 /* frontend_requests.c */
 /* Makes the pair of sockets of the back-end channel, if there is none; one end is left in fe->backend_peer. 0

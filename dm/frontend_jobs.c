@@ -65,6 +65,8 @@ static uint64_t protocol_wanted(const struct frontend *fe)
     /* The requests need the back-end's own channel, and fds on it. */
     if (fe->callbacks->shmem_map != NULL && (fe->protocol_offered & needed) == needed)
         wanted |= PROTOCOL_BIT(BACKEND_SEND_FD) | (uint64_t)1 << fe->shmem_bit;
+    if (fe->xen_mmap)
+        wanted |= PROTOCOL_BIT(XEN_MMAP) | PROTOCOL_BIT(CONFIGURE_MEM_SLOTS);
     return wanted;
 }
 
@@ -155,6 +157,8 @@ static void owner_sent(struct frontend *fe)
 {
     if (!has_mq(fe) && !fe->was_ready)
         fe->nr_queues = fe->queues_wanted != 0 ? fe->queues_wanted : fe->queues_least;
+    if (!frontend_has_slots(fe))
+        fe->nr_slots = FRONTEND_MAX_REGIONS;
 }
 
 /* ---- config space ------------------------------------------------------------------------------- */
@@ -311,24 +315,6 @@ static void status_reset_build(struct frontend *fe, struct vhost_user_msg *msg)
     put_u64(msg, 0);
 }
 
-static void mem_table_build(struct frontend *fe, struct vhost_user_msg *msg)
-{
-    const struct frontend_setup *setup = fe->setup;
-    struct vhost_user_mem_table *t = &msg->payload.table;
-
-    t->nr_regions = (uint32_t)setup->nr_regions;
-    t->padding = 0;
-    for (size_t i = 0; i < setup->nr_regions; i++) {
-        const struct frontend_region *r = &setup->regions[i];
-
-        t->regions.plain[i] = (struct vhost_user_region){
-            .gpa = r->gpa, .size = r->len, .user_addr = r->user_addr, .mmap_offset = r->mmap_offset};
-        put_fd(msg, r->fd);
-    }
-    msg->header.size =
-        (uint32_t)(VHOST_USER_MEM_TABLE_HEADER + setup->nr_regions * sizeof(t->regions.plain[0]));
-}
-
 static void vring_num_build(struct frontend *fe, struct vhost_user_msg *msg)
 {
     put_state(msg, fe->queue, fe->setup->queues[fe->queue].size);
@@ -442,6 +428,8 @@ static const struct frontend_step handshake_steps[] = {
      .sent = protocol_sent},
     {VHOST_USER_GET_QUEUE_NUM, .answer = FRONTEND_STEP_REPLY, .reply_size = U64_SIZE, .wanted = has_mq,
      .reply = queue_num_reply},
+    {VHOST_USER_GET_MAX_MEM_SLOTS, .answer = FRONTEND_STEP_REPLY, .reply_size = U64_SIZE,
+     .wanted = frontend_has_slots, .reply = frontend_slots_reply},
     /* Before the back-end has a channel to map through. */
     {VHOST_USER_GET_SHMEM_CONFIG, .answer = FRONTEND_STEP_REPLY,
      .reply_size = sizeof(struct vhost_user_shmem_config), .wanted = frontend_has_shmem,
@@ -459,7 +447,11 @@ static const struct frontend_step start_steps[] = {
     {VHOST_USER_SET_FEATURES, .answer = FRONTEND_STEP_ACK, .build = set_features_build},
     {VHOST_USER_SET_STATUS, .answer = FRONTEND_STEP_ACK, .wanted = has_status,
      .build = status_negotiated_build},
-    {VHOST_USER_SET_MEM_TABLE, .answer = FRONTEND_STEP_ACK, .build = mem_table_build},
+    {VHOST_USER_SET_MEM_TABLE, .answer = FRONTEND_STEP_ACK, .build = frontend_table_build,
+     .sent = frontend_table_sent},
+    {VHOST_USER_ADD_MEM_REG, .answer = FRONTEND_STEP_ACK, .wanted = frontend_start_has_more,
+     .build = frontend_start_add_build, .sent = frontend_start_add_sent, .reply = frontend_add_reply,
+     .more = frontend_start_has_more},
     {VHOST_USER_SET_VRING_NUM, 1, .answer = FRONTEND_STEP_ACK, .build = vring_num_build},
     {VHOST_USER_SET_VRING_BASE, 1, .answer = FRONTEND_STEP_ACK, .build = vring_base_build},
     {VHOST_USER_SET_VRING_ADDR, 1, .answer = FRONTEND_STEP_ACK, .build = vring_addr_build},
@@ -503,6 +495,7 @@ const struct frontend_step *const frontend_jobs[] = {
     [FRONTEND_JOB_HANDSHAKE] = handshake_steps,
     [FRONTEND_JOB_STOP] = stop_steps,
     [FRONTEND_JOB_START] = start_steps,
+    [FRONTEND_JOB_MEMORY] = frontend_memory_steps,
     [FRONTEND_JOB_CONFIG_WRITE] = config_write_steps,
     [FRONTEND_JOB_CONFIG_READ] = config_read_steps,
 };

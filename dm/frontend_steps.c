@@ -47,6 +47,8 @@ static void step_next(struct frontend *fe)
     const struct frontend_step *table = frontend_jobs[fe->job];
     unsigned group = table[fe->step].group, queue;
 
+    if (table[fe->step].more != NULL && table[fe->step].more(fe))
+        return;
     fe->step++;
     if (group != 0 && table[fe->step].group == group)
         return;
@@ -83,6 +85,7 @@ static void job_begin(struct frontend *fe, enum frontend_job job)
         break;
     case FRONTEND_JOB_STOP:
     case FRONTEND_JOB_START:
+    case FRONTEND_JOB_MEMORY:
     case FRONTEND_JOB_CONFIG_WRITE:
     case FRONTEND_NO_JOB:
         break;
@@ -111,6 +114,9 @@ static void job_end(struct frontend *fe)
         frontend_setup_free(fe);
         fe->live_queues = 0;
         fe->report = FRONTEND_REPORT_STOPPED;
+        break;
+    case FRONTEND_JOB_MEMORY:
+        frontend_plan_free(fe);
         break;
     case FRONTEND_JOB_CONFIG_WRITE:
         if (!list_is_empty(&fe->config_writes))
@@ -178,6 +184,13 @@ static enum frontend_job job_next(const struct frontend *fe)
     return FRONTEND_NO_JOB;
 }
 
+/* Whether nobody wants the rest of the present job any more. */
+static bool job_is_over(const struct frontend *fe)
+{
+    return fe->state == FRONTEND_STOPPING &&
+           (fe->job == FRONTEND_JOB_START || fe->job == FRONTEND_JOB_MEMORY);
+}
+
 int frontend_run(struct frontend *fe)
 {
     while (fe->awaiting == 0) {
@@ -192,7 +205,7 @@ int frontend_run(struct frontend *fe)
             job_begin(fe, job);
         }
         step = &frontend_jobs[fe->job][fe->step];
-        if (step_is_end(step) || (fe->job == FRONTEND_JOB_START && fe->state == FRONTEND_STOPPING)) {
+        if (step_is_end(step) || job_is_over(fe)) {
             job_end(fe);
         } else if (step->wanted != NULL && !step->wanted(fe)) {
             step_next(fe);

@@ -368,6 +368,14 @@ bool guest_memory_covers(struct guest *guest, uint64_t gpa, uint64_t len, bool w
     return true;
 }
 
+void guest_memory_changes(struct guest *guest)
+{
+    struct guest_memory_watch *watch;
+
+    list_for_each (watch, &guest->memory_watches, link)
+        watch->changed(watch);
+}
+
 /* ---- life cycle ---------------------------------------------------------------------------------- */
 
 int guest_init(struct guest *guest, struct ev_loop *loop, struct hypervisor *hv, struct saved_state *saved)
@@ -376,6 +384,7 @@ int guest_init(struct guest *guest, struct ev_loop *loop, struct hypervisor *hv,
 
     *guest = (struct guest){.loop = loop, .hv = hv, .saved = saved};
     list_init(&guest->work);
+    list_init(&guest->memory_watches);
     guest->regions = region_table_new();
     guest->idle = malloc(sizeof(*guest->idle));
     if (guest->regions == NULL || guest->idle == NULL)

@@ -28,22 +28,30 @@ struct guest_work {
     void (*fn)(struct guest_work *work);
 };
 
+/* Who wants to know of memory of other kinds than RAM that comes and goes. A caller owns it. */
+struct guest_memory_watch {
+    struct list_link link; /* in guest->memory_watches */
+    /* Called in the middle of whatever it was: to note it, and look later. */
+    void (*changed)(struct guest_memory_watch *watch);
+};
+
 struct guest {
-    struct ev_loop *loop;         /* borrowed */
-    struct hypervisor *hv;        /* borrowed */
-    struct saved_state *saved;    /* borrowed */
-    struct region_table *regions; /* owned */
-    unsigned nr_found;            /* regions of memory that came later (see memory_find) */
-    double missed_at;             /* when it was last looked for such memory in vain; 0: never */
-    bool confined;                /* this process has given up the file system */
-    struct shm_pool *shm;         /* borrowed; NULL: there are no shared pages */
-    uint64_t copied;              /* bytes of pages that placement_copy.c gave it */
-    struct pci_bus *pci;          /* owned */
-    struct list_link work;        /* of struct guest_work */
-    bool in_access;               /* accesses are being served: the work is done right after them */
-    struct ev_idle *idle;         /* owned: runs left-over work between events */
-    uint64_t nr_accesses;         /* that reached us, for status */
-    uint64_t nr_stray;            /* ... to memory or ports, of which a part was nobody's */
+    struct ev_loop *loop;            /* borrowed */
+    struct hypervisor *hv;           /* borrowed */
+    struct saved_state *saved;       /* borrowed */
+    struct region_table *regions;    /* owned */
+    unsigned nr_found;               /* regions of memory that came later (see memory_find) */
+    double missed_at;                /* when it was last looked for such memory in vain; 0: never */
+    bool confined;                   /* this process has given up the file system */
+    struct shm_pool *shm;            /* borrowed; NULL: there are no shared pages */
+    uint64_t copied;                 /* bytes of pages that placement_copy.c gave it */
+    struct pci_bus *pci;             /* owned */
+    struct list_link work;           /* of struct guest_work */
+    struct list_link memory_watches; /* of struct guest_memory_watch */
+    bool in_access;                  /* accesses are being served: the work is done right after them */
+    struct ev_idle *idle;            /* owned: runs left-over work between events */
+    uint64_t nr_accesses;            /* that reached us, for status */
+    uint64_t nr_stray;               /* ... to memory or ports, of which a part was nobody's */
     bool gone;
     char gone_why[128];         /* for people */
     void (*gone_fn)(void *ctx); /* called once when the guest is gone; may be NULL */
@@ -74,6 +82,9 @@ int guest_memory_write(struct guest *guest, uint64_t gpa, const void *buf, size_
 /* Whether all of [gpa, gpa + len) is memory as far as the tables know, and can be written, if asked; a page
  * may still be missing. Shared memory counts where something is mapped. */
 bool guest_memory_covers(struct guest *guest, uint64_t gpa, uint64_t len, bool writable);
+
+/* What a shared memory region has in it, or where the guest sees it, is not what it was. */
+void guest_memory_changes(struct guest *guest);
 
 /* Adds and removes registers at a guest-physical range: an entry in the table and a range at the hypervisor.
  * 0; -EEXIST: something else is there; other negative errno. */

@@ -81,6 +81,15 @@ struct shared_export {
     uint64_t first_gfn;
 };
 
+/* How a process of this host maps guest RAM: as shared pages, from offset of fd on or by the gfns that the
+ * guest has it at. */
+struct ram_export {
+    enum shared_access access;
+    int fd; /* of an open file of its own; the caller closes it */
+    uint16_t domid;
+    uint64_t offset; /* bytes */
+};
+
 /* Fills len bytes of a copied page run at offset from its start; false: it cannot. */
 typedef bool page_fill_fn(void *ctx, uint64_t offset, void *buf, size_t len);
 
@@ -153,6 +162,9 @@ struct hypervisor_ops {
      * memory makes some. NULL: no memory there (any more), or it cannot be mapped.
      */
     void *(*map_ram)(struct hypervisor *hv, uint64_t gpa, size_t *len);
+    /* How another process maps the region of add_ram that is at gpa. With the fd it can reach this guest and
+     * no other. 0 or negative errno. */
+    int (*ram_export)(struct hypervisor *hv, uint64_t gpa, struct ram_export *export);
 
     /* Accesses to [first, first + len) are ours from now on / no longer ours. -EEXIST: overlaps another of
      * ours; -ENOSPC: too many ranges. Neither fails for a reason that the guest controls but these. */

@@ -179,6 +179,18 @@ static int local_find_ram(struct hypervisor *hv, uint64_t gpa, uint64_t from, ui
     return 0;
 }
 
+static int local_ram_export(struct hypervisor *hv, uint64_t gpa, struct ram_export *export)
+{
+    struct local *local = to_local(hv);
+    const struct bank *bank = bank_find(local, gpa);
+
+    if (bank == NULL)
+        return -EINVAL;
+    *export = (struct ram_export){
+        .access = SHARED_BY_MMAP, .fd = fcntl(local->fd, F_DUPFD_CLOEXEC, 0), .offset = bank->fd_offset};
+    return export->fd < 0 ? -errno : 0;
+}
+
 static void *local_map_ram(struct hypervisor *hv, uint64_t gpa, size_t *len)
 {
     struct local *local = to_local(hv);
@@ -709,6 +721,7 @@ static const struct hypervisor_ops local_ops = {
     .add_ram = local_add_ram,
     .find_ram = local_find_ram,
     .map_ram = local_map_ram,
+    .ram_export = local_ram_export,
     .range_add = local_range_add,
     .range_remove = local_range_remove,
     .pci_add = local_pci_add,

@@ -5,17 +5,20 @@ libdm_la_SOURCES = \
 	dm/bounce_pool.c dm/bounce_pool.h \
 	dm/bounce_queue.c dm/bounce_queue.h \
 	dm/confine.c dm/confine.h \
+	dm/datapath.c dm/datapath.h \
 	dm/device.c dm/device.h \
 	dm/device_config.c dm/device_config.h \
 	dm/device_memory.c dm/device_memory.h \
 	dm/device_types.c dm/device_types.h \
+	dm/direct.c dm/direct.h \
 	dm/frontend.c dm/frontend.h dm/frontend_internal.h \
-	dm/frontend_jobs.c dm/frontend_requests.c dm/frontend_steps.c \
+	dm/frontend_jobs.c dm/frontend_memory.c dm/frontend_requests.c dm/frontend_steps.c \
 	dm/guest.c dm/guest.h \
 	dm/guest_ring.c dm/guest_ring.h \
 	dm/host.c dm/host.h \
 	dm/hypervisor.h \
 	dm/local.c dm/local.h dm/local_pages.c dm/local_pages.h \
+	dm/memory_table.c dm/memory_table.h \
 	dm/options_device.c dm/options.h \
 	dm/placement.c dm/placement.h \
 	dm/placement_copy.c dm/placement_device.c dm/placement_foreign.c dm/placement_trap.c \

@@ -140,6 +140,8 @@ static bool set_memory(struct device_options *device, const char *value)
         device->memory = MEMORY_AUTO;
     else if (strcmp(value, "bounce") == 0)
         device->memory = MEMORY_BOUNCE;
+    else if (strcmp(value, "xen-mmap") == 0)
+        device->memory = MEMORY_XEN_MMAP;
     else
         return false;
     return true;
@@ -255,7 +257,7 @@ static const struct device_key {
     {"base", "an address that is a multiple of 0x200", set_base, NULL},
     {"irq", "1 to 1019; of x86 guests at most 15", set_irq, NULL},
     {"shm-base", "an address that is a multiple of 4K", set_shm_base, NULL},
-    {"memory", "auto or bounce", set_memory, NULL},
+    {"memory", "auto, bounce or xen-mmap", set_memory, NULL},
     {"queues", "1 to 64", set_queues, NULL},
     {"queue-size", "a power of two from 2 to 1024", set_queue_size, NULL},
     {"bounce-pool", "1M to 2G", set_bounce_pool, NULL},
@@ -291,9 +293,9 @@ static int type_refused(const struct device_pair *pair, const struct device_type
 {
     return pair_wrong(
         pair,
-        "%s=%s: requests of %s carry guest addresses, which cannot be copied: it would need a "
-        "back-end that maps the guest's memory itself (XEN_MMAP), and there is only memory=bounce",
-        pair->key, pair->value, type->name);
+        "%s=%s: requests of %s carry guest addresses, which cannot be copied: with a back-end that "
+        "maps the guest's memory itself (XEN_MMAP) use type=generic,virtio-id=%u,memory=xen-mmap",
+        pair->key, pair->value, type->name, type->virtio_id);
 }
 
 static int type_set(struct device_options *device, const struct device_pair *pair)
@@ -388,7 +390,7 @@ static int type_check(const struct device_options *device, const struct device_p
     }
     if (device->virtio_id == 0 || device->nr_queues == 0 || !device->config_size_given)
         return pair_wrong(pair, "type=%s needs virtio-id=, queues= and config-size=", type->name);
-    if (known != NULL && known->no_bounce) {
+    if (known != NULL && known->no_bounce && device->memory == MEMORY_BOUNCE) {
         char id[8];
 
         snprintf(id, sizeof(id), "%u", device->virtio_id);

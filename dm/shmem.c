@@ -36,6 +36,7 @@ struct shmem {
     uint64_t gpa; /* of the window, when shown */
     struct shmem_file_set files;
     struct shmem_stats stats;
+    uint32_t last_serial;
     unsigned placements_logged; /* bits by enum placement: a choice is logged once, not for each mapping */
     struct log_limit limit;
 };
@@ -339,6 +340,38 @@ bool shmem_window_covers(void *window, uint64_t gpa, uint64_t len, bool writable
     return true;
 }
 
+const struct shmem *shmem_window_owner(const void *window)
+{
+    return ((const struct shmem_region *)window)->shmem;
+}
+
+size_t shmem_window_nr_mappings(const void *window)
+{
+    return region_table_count(((const struct shmem_region *)window)->maps);
+}
+
+bool shmem_window_mapping_from(const void *window, uint64_t gpa, struct shmem_window_mapping *mapping)
+{
+    const struct shmem_region *r = window;
+    uint64_t start = r->shmem->gpa + r->info.offset;
+    const struct region *m = region_table_find_from(r->maps, gpa - start);
+    const struct shmem_file *file;
+
+    if (m == NULL)
+        return false;
+    file = m->shmem.file;
+    *mapping = (struct shmem_window_mapping){
+        .gpa = start + m->gpa,
+        .len = m->len,
+        .fd_offset = m->shmem.file_offset,
+        .serial = m->shmem.serial,
+        /* The file of shared pages only names them, and a device's is not for everybody to map. */
+        .plain = m->shmem.writable && file->shared && file->allocation == NULL,
+        .fd = file->fd,
+    };
+    return true;
+}
+
 /* ---- where the guest sees it ----------------------------------------------------------------------- */
 
 static struct placement_range range_of(const struct region *m)
@@ -437,6 +470,8 @@ int shmem_show(struct shmem *shmem, uint64_t gpa)
     shmem->shown = true;
     for (size_t i = 0; i < shmem->nr_regions; i++)
         maps_place(&shmem->regions[i]);
+    if (shmem->stats.nr_mappings > 0)
+        guest_memory_changes(shmem->guest);
     return 0;
 }
 
@@ -456,6 +491,8 @@ void shmem_hide(struct shmem *shmem)
     shmem->shown = false;
     hv->ops->range_remove(hv, ACCESS_MMIO, shmem->gpa, shmem->window_len);
     window_regions_remove(shmem, shmem->nr_regions);
+    if (shmem->stats.nr_mappings > 0)
+        guest_memory_changes(shmem->guest);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------- */
@@ -525,6 +562,7 @@ static int map_make(struct shmem_region *r, const struct shmem_request *q, struc
     m.shmem.file_offset = q->fd_offset;
     m.shmem.writable = q->writable;
     m.shmem.placement = (uint8_t)ops->id;
+    m.shmem.serial = ++shmem->last_serial;
     rc = region_table_insert(r->maps, &m);
     if (rc != 0) {
         *why = "no memory";
@@ -580,6 +618,7 @@ int shmem_map(struct shmem *shmem, const struct shmem_request *request, const ch
     shmem->stats.maps++;
     shmem->stats.nr_mappings++;
     shmem->stats.bytes += request->len;
+    guest_memory_changes(shmem->guest);
     return 0;
 }
 
@@ -608,15 +647,20 @@ int shmem_unmap(struct shmem *shmem, const struct shmem_request *request, const 
     }
     map_drop(r, m);
     shmem->stats.unmaps++;
+    guest_memory_changes(shmem->guest);
     return 0;
 }
 
 void shmem_unmap_all(struct shmem *shmem)
 {
+    bool any = shmem->stats.nr_mappings > 0;
+
     for (size_t i = 0; i < shmem->nr_regions; i++) {
         const struct region *m;
 
         while ((m = region_table_find_from(shmem->regions[i].maps, 0)) != NULL)
             map_drop(&shmem->regions[i], m);
     }
+    if (any)
+        guest_memory_changes(shmem->guest);
 }

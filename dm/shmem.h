@@ -97,6 +97,20 @@ int shmem_window_copy(void *window, uint64_t gpa, void *buf, size_t len, bool to
 /* Whether all of the range is mapped (and writable, if asked). */
 bool shmem_window_covers(void *window, uint64_t gpa, uint64_t len, bool writable);
 
+/* For who looks for memory in the guest's region table: what a REGION_WINDOW whose opaque is window shows of
+ * the file that a back-end sent. */
+struct shmem_window_mapping {
+    uint64_t gpa, len, fd_offset; /* bytes */
+    uint32_t serial;              /* not that of what was mapped there before */
+    bool plain;                   /* whoever maps fd, to read and write, has the same memory as the guest */
+    int fd;                       /* borrowed, as long as the mapping is there */
+};
+/* Whose window it is; how many mappings are in it. */
+const struct shmem *shmem_window_owner(const void *window);
+size_t shmem_window_nr_mappings(const void *window);
+/* The mapping that is at gpa or, if there is none, the next one in the window; false: neither. */
+bool shmem_window_mapping_from(const void *window, uint64_t gpa, struct shmem_window_mapping *mapping);
+
 struct shmem_stats {
     uint64_t nr_mappings, bytes;        /* live */
     uint64_t maps, unmaps, refused;     /* requests so far */

@@ -68,6 +68,22 @@ struct server {
 typedef int op_fn(struct server *s, const struct privileged_request *q, int fd,
                   struct privileged_reply *reply, int *fd_out);
 
+/* privcmd, good for one domain from now on. */
+static int privcmd_open(domid_t domid, int *fd)
+{
+    int rc;
+
+    *fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+    if (*fd < 0)
+        return -errno;
+    if (ioctl(*fd, IOCTL_PRIVCMD_RESTRICT, &domid) == 0)
+        return 0;
+    rc = -errno;
+    close(*fd);
+    *fd = -1;
+    return rc;
+}
+
 /* ---- the guest's memory ---------------------------------------------------------------------------- */
 
 static int guest_pause(struct server *s)
@@ -107,6 +123,13 @@ static int op_unpause(struct server *s, const struct privileged_request *q, int 
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
     return guest_unpause(s);
+}
+
+static int op_guest_open(struct server *s, const struct privileged_request *q, int fd,
+                         struct privileged_reply *reply, int *fd_out)
+{
+    (void)q, (void)fd, (void)reply;
+    return privcmd_open(s->scope.domid, fd_out);
 }
 
 static int op_tables_grow(struct server *s, const struct privileged_request *q, int fd,
@@ -336,17 +359,8 @@ static int op_holder_open(struct server *s, const struct privileged_request *q, 
     if (rc < 0)
         return rc;
     domid = holder_domid(s->holder);
-    *fd_out = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
-    if (*fd_out < 0)
-        return -errno;
-    if (ioctl(*fd_out, IOCTL_PRIVCMD_RESTRICT, &domid) != 0) {
-        rc = -errno;
-        close(*fd_out);
-        *fd_out = -1;
-        return rc;
-    }
     reply->value = domid;
-    return 0;
+    return privcmd_open(domid, fd_out);
 }
 
 static int op_holder_populate(struct server *s, const struct privileged_request *q, int fd,
@@ -652,6 +666,7 @@ static const struct {
     [PRIVILEGED_SHARED_PLACE] = {op_shared_place, true, PRIVILEGED_BATCH},
     [PRIVILEGED_SHARED_REMOVE] = {op_shared_remove, true, PRIVILEGED_RUN},
     [PRIVILEGED_HOLDER_INIT] = {op_holder_init, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_GUEST_OPEN] = {op_guest_open, false, 0},
     [PRIVILEGED_HOLDER_OPEN] = {op_holder_open, false, 0},
     [PRIVILEGED_HOLDER_POPULATE] = {op_holder_populate, false, COUNT_PAGES_MAX},
     [PRIVILEGED_HOLDER_RELEASE] = {op_holder_release, false, COUNT_PAGES_MAX},

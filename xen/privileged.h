@@ -51,6 +51,7 @@ enum privileged_op {
     PRIVILEGED_LIST_BEGIN,
     PRIVILEGED_LIST_DEVICE, /* text: as for --device */
     PRIVILEGED_LIST_END,
+    PRIVILEGED_GUEST_OPEN, /* fd: privcmd for the guest's domain alone */
     PRIVILEGED_NR_OPS,
 };
 
@@ -109,6 +110,10 @@ void privileged_free(struct privileged *p);
  * not undone (-EINVAL). */
 int privileged_pause(struct privileged *p);
 int privileged_unpause(struct privileged *p);
+
+/* A way to the kernel for whoever is to map the guest's memory, and can reach no other domain by it: the fd is
+ * the caller's. */
+int privileged_guest_open(struct privileged *p, int *fd);
 
 /* More room in Xen for the guest's tables. */
 int privileged_tables_grow(struct privileged *p, uint64_t nr_pages);

@@ -107,6 +107,15 @@ int privileged_holder_open(struct privileged *p, uint16_t *domid, int *fd)
     return reply.rc == 0 && *fd < 0 ? -EBADF : reply.rc;
 }
 
+int privileged_guest_open(struct privileged *p, int *fd)
+{
+    struct privileged_request q = {.op = PRIVILEGED_GUEST_OPEN};
+    struct privileged_reply reply;
+
+    p->call(p, &q, -1, &reply, fd);
+    return reply.rc == 0 && *fd < 0 ? -EBADF : reply.rc;
+}
+
 int privileged_holder_populate(struct privileged *p, uint64_t page, uint64_t nr_pages)
 {
     return ask(p, PRIVILEGED_HOLDER_POPULATE, page, 0, nr_pages);

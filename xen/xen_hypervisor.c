@@ -317,6 +317,15 @@ static void *xen_map_ram(struct hypervisor *hv, uint64_t gpa, size_t *len)
     return foreign_cache_map(to_xen(hv)->cache, gpa, len);
 }
 
+static int xen_ram_export(struct hypervisor *hv, uint64_t gpa, struct ram_export *export)
+{
+    struct xen_hypervisor *xen = to_xen(hv);
+
+    (void)gpa;
+    *export = (struct ram_export){.access = SHARED_BY_DOMAIN, .fd = -1, .domid = xen->info.domid};
+    return privileged_guest_open(xen->priv, &export->fd);
+}
+
 /* The last byte of a range that hypervisor.h gives by its length. */
 static bool last_of(enum access_space space, uint64_t first, uint64_t len, uint64_t *last)
 {
@@ -423,6 +432,7 @@ const struct hypervisor_ops xen_ops = {
     .add_ram = xen_add_ram,
     .find_ram = xen_find_ram,
     .map_ram = xen_map_ram,
+    .ram_export = xen_ram_export,
     .range_add = xen_range_add,
     .range_remove = xen_range_remove,
     .pci_add = xen_pci_add,

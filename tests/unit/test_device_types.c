@@ -78,9 +78,26 @@ START_TEST(types_that_cannot_be_copied)
     }
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
         snprintf(text, sizeof(text), "type=generic,virtio-id=%u,queues=1,config-size=0,socket=/s", ids[i]);
+        takes(text);
+        ck_assert_int_eq(device_memory_mode(&options), MEMORY_XEN_MMAP);
+        strcat(text, ",memory=bounce");
         refuses(text, "carry guest addresses, which cannot be copied");
     }
     refuses("type=generic,virtio-id=27,queues=1,config-size=0,socket=/s", "that is type=pmem");
+}
+END_TEST
+
+START_TEST(memory_modes)
+{
+    takes("type=blk,socket=/s");
+    ck_assert_int_eq(device_memory_mode(&options), MEMORY_BOUNCE);
+    takes("type=blk,socket=/s,memory=auto");
+    ck_assert_int_eq(device_memory_mode(&options), MEMORY_BOUNCE);
+    takes("type=blk,socket=/s,memory=xen-mmap");
+    ck_assert_int_eq(device_memory_mode(&options), MEMORY_XEN_MMAP);
+    takes("type=generic,virtio-id=34,queues=1,config-size=0,socket=/s");
+    ck_assert_int_eq(device_memory_mode(&options), MEMORY_BOUNCE);
+    refuses("type=blk,socket=/s,memory=xen", "must be auto, bounce or xen-mmap");
 }
 END_TEST
 
@@ -251,6 +268,7 @@ int main(void)
 
     tcase_add_test(tcase, types);
     tcase_add_test(tcase, types_that_cannot_be_copied);
+    tcase_add_test(tcase, memory_modes);
     tcase_add_test(tcase, keys_of_types);
     tcase_add_test(tcase, keys_of_generic);
     tcase_add_test(tcase, config_of_net);
