@@ -4,7 +4,9 @@ pkglibexec_PROGRAMS += vhost-user-pmem
 vhost_user_pmem_SOURCES = \
 	examples/pmem_backend.c examples/pmem_backend.h \
 	examples/pmem_queue.c examples/pmem_queue.h \
+	examples/pmem_xen.c examples/pmem_xen.h \
 	examples/vhost_user_pmem.c
+vhost_user_pmem_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 vhost_user_pmem_LDADD = libcommon.la libvhost-dm-shm.la -lpthread
 
 # An ACPI table by which an HVM guest finds a virtio-mmio device, to be given to xl or to be changed.

@@ -36,9 +36,9 @@
 static const uint64_t offered_features = (uint64_t)1 << VIRTIO_F_VERSION_1 |
                                          (uint64_t)1 << VIRTIO_PMEM_F_SHMEM_REGION |
                                          (uint64_t)1 << VHOST_USER_F_PROTOCOL_FEATURES;
-static const uint64_t offered_protocol = PROTOCOL(REPLY_ACK) | PROTOCOL(BACKEND_REQ) |
-                                         PROTOCOL(BACKEND_SEND_FD) | PROTOCOL(SHMEM_MAP) | PROTOCOL(CONFIG) |
-                                         PROTOCOL(RESET_DEVICE) | PROTOCOL(CONFIGURE_MEM_SLOTS);
+static const uint64_t offered_protocol =
+    PROTOCOL(REPLY_ACK) | PROTOCOL(BACKEND_REQ) | PROTOCOL(BACKEND_SEND_FD) | PROTOCOL(SHMEM_MAP) |
+    PROTOCOL(CONFIG) | PROTOCOL(RESET_DEVICE) | PROTOCOL(CONFIGURE_MEM_SLOTS) | PROTOCOL(XEN_MMAP);
 
 struct pmem_backend {
     const struct pmem_options *options;
@@ -330,31 +330,47 @@ static int reset_device(struct pmem_backend *b, struct vhost_user_msg *msg, stru
     return 0;
 }
 
+/* With XEN_MMAP each region has two fields more. */
+static bool region_size_is_right(const struct pmem_backend *b, const struct vhost_user_msg *msg)
+{
+    return msg->header.size == (has(b, PROTOCOL(XEN_MMAP)) ? sizeof(struct vhost_user_single_xen_region)
+                                                           : sizeof(struct vhost_user_single_region));
+}
+
 static int add_memory(struct pmem_backend *b, struct vhost_user_msg *msg, struct vhost_user_msg *reply)
 {
     (void)reply;
-    return pmem_queue_add_memory(&b->queue, &msg->payload.region.region, msg->fds[0]);
+    if (!region_size_is_right(b, msg))
+        return -EINVAL;
+    return has(b, PROTOCOL(XEN_MMAP))
+               ? pmem_queue_add_xen_memory(&b->queue, &msg->payload.xen_region.region, msg->fds[0])
+               : pmem_queue_add_memory(&b->queue, &msg->payload.region.region, msg->fds[0]);
 }
 
 static int remove_memory(struct pmem_backend *b, struct vhost_user_msg *msg, struct vhost_user_msg *reply)
 {
     (void)reply;
+    if (!region_size_is_right(b, msg))
+        return -EINVAL;
     return pmem_queue_remove_memory(&b->queue, &msg->payload.region.region);
 }
 
 static int set_mem_table(struct pmem_backend *b, struct vhost_user_msg *msg, struct vhost_user_msg *reply)
 {
     const struct vhost_user_mem_table *table = &msg->payload.table;
+    bool xen = has(b, PROTOCOL(XEN_MMAP));
+    size_t size = xen ? sizeof(table->regions.xen[0]) : sizeof(table->regions.plain[0]);
     int err = 0;
 
     (void)reply;
     if (msg->header.size < VHOST_USER_MEM_TABLE_HEADER || table->nr_regions > VHOST_USER_MAX_REGIONS ||
         msg->nr_fds != table->nr_regions ||
-        msg->header.size < VHOST_USER_MEM_TABLE_HEADER + table->nr_regions * sizeof(table->regions.plain[0]))
+        msg->header.size < VHOST_USER_MEM_TABLE_HEADER + table->nr_regions * size)
         return -EINVAL;
     pmem_queue_remove_all_memory(&b->queue);
     for (unsigned i = 0; i < table->nr_regions && err == 0; i++)
-        err = pmem_queue_add_memory(&b->queue, &table->regions.plain[i], msg->fds[i]);
+        err = xen ? pmem_queue_add_xen_memory(&b->queue, &table->regions.xen[i], msg->fds[i])
+                  : pmem_queue_add_memory(&b->queue, &table->regions.plain[i], msg->fds[i]);
     return err;
 }
 
@@ -486,12 +502,8 @@ static const struct handler {
     [VHOST_USER_GET_CONFIG] = {.serve = get_config, .size = ANY, .replies = true},
     [VHOST_USER_RESET_DEVICE] = {.serve = reset_device},
     [VHOST_USER_GET_MAX_MEM_SLOTS] = {.serve = get_max_mem_slots, .replies = true},
-    [VHOST_USER_ADD_MEM_REG] = {.serve = add_memory,
-                                .size = sizeof(struct vhost_user_single_region),
-                                .nr_fds = 1},
-    [VHOST_USER_REM_MEM_REG] = {.serve = remove_memory,
-                                .size = sizeof(struct vhost_user_single_region),
-                                .nr_fds = ANY},
+    [VHOST_USER_ADD_MEM_REG] = {.serve = add_memory, .size = ANY, .nr_fds = 1},
+    [VHOST_USER_REM_MEM_REG] = {.serve = remove_memory, .size = ANY, .nr_fds = ANY},
     [VHOST_USER_GET_SHMEM_CONFIG] = {.serve = get_shmem_config, .replies = true},
 };
 

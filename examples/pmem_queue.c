@@ -6,6 +6,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #include <linux/virtio_ring.h>
 
 #include "common/util.h"
+#include "examples/pmem_xen.h"
 
 #define PMEM_FAILED UINT32_MAX /* virtio_pmem_resp.ret (virtio 1.2, 5.19.6.1: -1) */
 
@@ -25,10 +27,8 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
     return a < b + b_len && b < a + a_len;
 }
 
-int pmem_queue_add_memory(struct pmem_queue *q, const struct vhost_user_region *region, int fd)
+static int region_check(const struct pmem_queue *q, const struct vhost_user_region *region)
 {
-    void *map;
-
     if (region->size == 0 || region->gpa > UINT64_MAX - region->size ||
         region->user_addr > UINT64_MAX - region->size || region->mmap_offset > INT64_MAX ||
         region->size > INT64_MAX - region->mmap_offset)
@@ -42,12 +42,34 @@ int pmem_queue_add_memory(struct pmem_queue *q, const struct vhost_user_region *
             overlap(other->user_addr, other->size, region->user_addr, region->size))
             return -EINVAL;
     }
-    /* From the beginning of the file: mmap_offset need not be a multiple of its pages, which may be huge. */
-    map = mmap(NULL, region->mmap_offset + region->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return -errno;
-    q->regions[q->nr_regions++] = (struct pmem_region){.said = *region, .map = map};
     return 0;
+}
+
+int pmem_queue_add_xen_memory(struct pmem_queue *q, const struct vhost_user_xen_region *region, int fd)
+{
+    const struct vhost_user_region *plain = &region->plain;
+    uint8_t *absent = NULL;
+    void *map;
+    int err = region_check(q, plain);
+
+    if (err == 0)
+        err = pmem_xen_check(region);
+    if (err == 0 && region->xen_flags != 0) {
+        err = pmem_xen_map(region, fd, &map, &absent);
+    } else if (err == 0) {
+        /* From the beginning of the file: mmap_offset need not be a multiple of its pages, which may be huge.
+         */
+        map = mmap(NULL, plain->mmap_offset + plain->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        err = map == MAP_FAILED ? -errno : 0;
+    }
+    if (err == 0)
+        q->regions[q->nr_regions++] = (struct pmem_region){.said = *plain, .map = map, .absent = absent};
+    return err;
+}
+
+int pmem_queue_add_memory(struct pmem_queue *q, const struct vhost_user_region *region, int fd)
+{
+    return pmem_queue_add_xen_memory(q, &(struct vhost_user_xen_region){.plain = *region}, fd);
 }
 
 static void region_remove(struct pmem_queue *q, unsigned i)
@@ -55,6 +77,7 @@ static void region_remove(struct pmem_queue *q, unsigned i)
     struct pmem_region *r = &q->regions[i];
 
     munmap(r->map, r->said.mmap_offset + r->said.size);
+    free(r->absent);
     *r = q->regions[--q->nr_regions];
 }
 
@@ -77,6 +100,15 @@ void pmem_queue_remove_all_memory(struct pmem_queue *q)
         region_remove(q, 0);
 }
 
+static bool is_present(const struct pmem_region *r, uint64_t offset, uint64_t len)
+{
+    for (uint64_t page = offset >> GUEST_PAGE_SHIFT;
+         r->absent != NULL && len > 0 && page <= (offset + len - 1) >> GUEST_PAGE_SHIFT; page++)
+        if (r->absent[page / 8] >> page % 8 & 1)
+            return false;
+    return true;
+}
+
 /* [addr, addr + len) in our memory, or NULL if it is not wholly in one region. Rings are numbered by
  * user_addr, buffers by gpa. */
 static void *memory_at(const struct pmem_queue *q, bool by_gpa, uint64_t addr, uint64_t len)
@@ -85,7 +117,8 @@ static void *memory_at(const struct pmem_queue *q, bool by_gpa, uint64_t addr, u
         const struct pmem_region *r = &q->regions[i];
         uint64_t first = by_gpa ? r->said.gpa : r->said.user_addr;
 
-        if (addr >= first && range_within(addr - first, len, r->said.size))
+        if (addr >= first && range_within(addr - first, len, r->said.size) &&
+            is_present(r, addr - first, len))
             return r->map + r->said.mmap_offset + (addr - first);
     }
     return NULL;

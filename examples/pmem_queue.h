@@ -22,6 +22,7 @@
 struct pmem_region {
     struct vhost_user_region said; /* by the front-end */
     uint8_t *map;                  /* owned: the fd from 0 to mmap_offset + size */
+    uint8_t *absent;               /* owned: a bit for each page that is not there; NULL: all are */
 };
 
 struct pmem_queue {
@@ -49,6 +50,9 @@ void pmem_queue_fini(struct pmem_queue *q);
 /* Memory, as the front-end numbers it. fd is borrowed. 0; -EINVAL: sizes that make no sense, or it overlaps
  * another; -ENOSPC: too many; what mmap() gave. */
 int pmem_queue_add_memory(struct pmem_queue *q, const struct vhost_user_region *region, int fd);
+/* The same of a front-end that says how to map it: as a file, or the guest's memory by its frame numbers.
+ * -EOPNOTSUPP: otherwise. */
+int pmem_queue_add_xen_memory(struct pmem_queue *q, const struct vhost_user_xen_region *region, int fd);
 /* 0; -ENOENT: there is no such region (mmap_offset does not count). */
 int pmem_queue_remove_memory(struct pmem_queue *q, const struct vhost_user_region *region);
 void pmem_queue_remove_all_memory(struct pmem_queue *q);

@@ -66,7 +66,8 @@ tests_local_test_probe_LDADD = libcommon.la $(CHECK_LIBS) -lpthread
 check_PROGRAMS += tests/unit/test_pmem_queue
 TESTS += tests/unit/test_pmem_queue
 tests_unit_test_pmem_queue_SOURCES = tests/unit/test_pmem_queue.c examples/pmem_queue.c examples/pmem_queue.h \
-	$(UNIT_SOURCES)
+	examples/pmem_xen.c examples/pmem_xen.h $(UNIT_SOURCES)
+tests_unit_test_pmem_queue_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 tests_unit_test_pmem_queue_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_pmem_queue_LDADD = libcommon.la $(CHECK_LIBS)
 

@@ -90,6 +90,13 @@ static void setup(void)
     snprintf(options.devices[0].socket, sizeof(options.devices[0].socket), "%s", socket_path);
 }
 
+/* The same with a back-end that maps the guest's memory. */
+static void setup_direct(void)
+{
+    setup();
+    options.devices[0].memory = MEMORY_XEN_MMAP;
+}
+
 static void teardown(void)
 {
     rig_close(&rig);
@@ -312,6 +319,68 @@ START_TEST(backend_killed_and_back)
 }
 END_TEST
 
+static bool needs_reset(void *ctx)
+{
+    (void)ctx;
+    return (virtio_driver_status(&driver) & VIRTIO_CONFIG_S_NEEDS_RESET) != 0;
+}
+
+/* What it had in hand nobody knows: the driver has to begin anew, and then all is well. */
+START_TEST(direct_backend_killed_and_back)
+{
+    backend_start(NULL);
+    boot();
+    driver_start();
+    ck_assert_uint_eq(request(VIRTIO_PMEM_REQ_TYPE_FLUSH, false), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        program_end(&backend);
+        ck_assert(guest_os_wait(&os, needs_reset, NULL, PATIENCE));
+        ck_assert(virtio_driver_config_interrupted(&driver));
+        expect_nothing();
+        ck_assert_int_eq(virtio_driver_reset(&driver, PATIENCE), 0);
+        /* Before its driver, or after it. */
+        if (i % 2 == 0)
+            backend_start(NULL);
+        driver_start();
+        if (i % 2 != 0) {
+            ck_assert(guest_os_wait(&os, needs_reset, NULL, PATIENCE));
+            backend_start(NULL);
+            ck_assert_int_eq(virtio_driver_reset(&driver, PATIENCE), 0);
+            driver_start();
+        }
+        ck_assert_uint_eq(request(VIRTIO_PMEM_REQ_TYPE_FLUSH, false), 0);
+        expect_same();
+    }
+}
+END_TEST
+
+/* Rings where there is no memory, as a driver may say that they are. */
+START_TEST(direct_rings_elsewhere)
+{
+    const uint64_t places[] = {MIB(64) - 64, GIB(3), UINT64_MAX - 15, GIB(4) + MIB(128) - 64};
+
+    backend_start(NULL);
+    boot();
+    for (unsigned i = 0; i < 3 * ARRAY_SIZE(places) + 3; i++) {
+        uint64_t at[3];
+
+        ck_assert_int_eq(
+            virtio_driver_negotiate(&driver, 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_PMEM_F_SHMEM_REGION),
+            0);
+        for (unsigned j = 0; j < 3; j++)
+            at[j] = guest_os_alloc(&os, 4096, 4096, j == 0);
+        at[i % 3] = i / 3 < ARRAY_SIZE(places) ? places[i / 3] : shm.gpa;
+        virtio_driver_queue_program(&driver, 0, at[0], at[1], at[2]);
+        virtio_driver_status_add(&driver, VIRTIO_CONFIG_S_DRIVER_OK);
+        ck_assert(guest_os_wait(&os, needs_reset, NULL, PATIENCE));
+        ck_assert_int_eq(virtio_driver_reset(&driver, PATIENCE), 0);
+    }
+    driver_start();
+    ck_assert_uint_eq(request(VIRTIO_PMEM_REQ_TYPE_FLUSH, false), 0);
+    expect_same();
+}
+END_TEST
+
 /* Another device model, with another guest, after the first. */
 START_TEST(one_front_end_after_another)
 {
@@ -442,6 +511,21 @@ int main(void)
     tcase_add_test(tcase, shared_pages);
     tcase_add_test(tcase, shared_pages_of_nobody);
     tcase_add_test(tcase, driver_without_the_feature);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("direct");
+    tcase_set_timeout(tcase, 120.0);
+    tcase_add_checked_fixture(tcase, setup_direct, teardown);
+    tcase_add_test(tcase, contents_before_and_with_a_driver);
+    tcase_add_test(tcase, flush);
+    tcase_add_test(tcase, there_again_after_each_reset);
+    tcase_add_test(tcase, no_request_is_refused);
+    tcase_add_test(tcase, taken_out_and_put_back);
+    tcase_add_test(tcase, one_front_end_after_another);
+    tcase_add_test(tcase, read_only);
+    tcase_add_test(tcase, mapped_when_the_queue_starts);
+    tcase_add_test(tcase, shared_pages);
+    tcase_add_test(tcase, direct_backend_killed_and_back);
+    tcase_add_test(tcase, direct_rings_elsewhere);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
