@@ -147,6 +147,12 @@ tests_unit_test_frontend_SOURCES = tests/unit/test_frontend.c $(FRONTEND_RIG) $(
 tests_unit_test_frontend_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_frontend_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -lpthread
 
+check_PROGRAMS += tests/unit/test_frontend_memory
+TESTS += tests/unit/test_frontend_memory
+tests_unit_test_frontend_memory_SOURCES = tests/unit/test_frontend_memory.c $(FRONTEND_RIG) $(UNIT_SOURCES)
+tests_unit_test_frontend_memory_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_frontend_memory_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) -lpthread
+
 check_PROGRAMS += tests/unit/test_frontend_faults
 TESTS += tests/unit/test_frontend_faults
 tests_unit_test_frontend_faults_SOURCES = tests/unit/test_frontend_faults.c $(FRONTEND_RIG) $(UNIT_SOURCES)

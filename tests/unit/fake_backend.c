@@ -34,6 +34,7 @@ void fake_backend_defaults(struct fake_backend *fake)
     fake->protocol_features = ((uint64_t)1 << 23) - 1;
     fake->nr_queues = 3;
     fake->config_len = 60;
+    fake->max_slots = FAKE_REGIONS;
     for (size_t i = 0; i < sizeof(fake->config); i++)
         fake->config[i] = (uint8_t)(i * 7);
 }
@@ -52,14 +53,19 @@ static void take_fd(int *to, struct vhost_user_msg *msg)
     msg->nr_fds = 0;
 }
 
+static void regions_drop(struct fake_backend *fake)
+{
+    for (unsigned i = 0; i < fake->nr_regions; i++)
+        close(fake->region_fds[i]);
+    fake->nr_regions = 0;
+}
+
 static void connection_reset(struct fake_backend *fake)
 {
     vhost_user_channel_free(fake->main);
     vhost_user_channel_free(fake->backend);
     fake->main = fake->backend = NULL;
-    for (unsigned i = 0; i < fake->nr_region_fds; i++)
-        close(fake->region_fds[i]);
-    fake->nr_region_fds = 0;
+    regions_drop(fake);
     for (unsigned i = 0; i < FAKE_QUEUES; i++) {
         if (fake->rings[i].kick >= 0)
             close(fake->rings[i].kick);
@@ -91,17 +97,86 @@ static uint32_t get_config(struct fake_backend *fake, const struct vhost_user_ms
     return VHOST_USER_CONFIG_HEADER + c->size;
 }
 
+static bool xen_form(const struct fake_backend *fake)
+{
+    return (fake->acked_protocol >> VHOST_USER_PROTOCOL_F_XEN_MMAP & 1) != 0;
+}
+
+/* No two live regions overlap. */
+static void region_add(struct fake_backend *fake, const struct vhost_user_xen_region *region, int fd)
+{
+    unsigned nr = fake->nr_regions;
+
+    must(nr < fake->max_slots && nr < FAKE_REGIONS);
+    for (unsigned i = 0; i < nr; i++) {
+        const struct vhost_user_region *other = &fake->regions[i].plain;
+
+        must(region->plain.gpa >= other->gpa + other->size ||
+             other->gpa >= region->plain.gpa + region->plain.size);
+    }
+    fake->regions[nr] = *region;
+    fake->region_fds[nr] = fd;
+    fake->nr_regions = nr + 1;
+}
+
 static void set_mem_table(struct fake_backend *fake, struct vhost_user_msg *msg)
 {
-    must(msg->header.size >= VHOST_USER_MEM_TABLE_HEADER && msg->header.size <= sizeof(fake->table));
-    memcpy(&fake->table, &msg->payload.table, msg->header.size);
-    must(fake->table.nr_regions == msg->nr_fds);
-    must(msg->header.size == VHOST_USER_MEM_TABLE_HEADER + msg->nr_fds * sizeof(struct vhost_user_region));
-    for (unsigned i = 0; i < fake->nr_region_fds; i++)
-        close(fake->region_fds[i]);
-    memcpy(fake->region_fds, msg->fds, sizeof(msg->fds));
-    fake->nr_region_fds = msg->nr_fds;
+    struct vhost_user_mem_table *t = &fake->table;
+
+    must(msg->header.size >= VHOST_USER_MEM_TABLE_HEADER && msg->header.size <= sizeof(*t));
+    memcpy(t, &msg->payload.table, msg->header.size);
+    must(t->nr_regions == msg->nr_fds);
+    must(msg->header.size ==
+         VHOST_USER_MEM_TABLE_HEADER +
+             msg->nr_fds * (xen_form(fake) ? sizeof(t->regions.xen[0]) : sizeof(t->regions.plain[0])));
+    regions_drop(fake);
+    for (unsigned i = 0; i < msg->nr_fds; i++) {
+        struct vhost_user_xen_region region =
+            xen_form(fake) ? t->regions.xen[i] : (struct vhost_user_xen_region){.plain = t->regions.plain[i]};
+
+        region_add(fake, &region, msg->fds[i]);
+    }
     msg->nr_fds = 0;
+}
+
+static void single_check(const struct fake_backend *fake, const struct vhost_user_msg *msg)
+{
+    must(msg->header.size ==
+         (xen_form(fake) ? sizeof(msg->payload.xen_region) : sizeof(msg->payload.region)));
+    must(msg->payload.region.padding == 0);
+}
+
+/* 0, or what it is refused with. */
+static uint64_t add_mem_reg(struct fake_backend *fake, struct vhost_user_msg *msg)
+{
+    struct vhost_user_xen_region region = {.plain = msg->payload.region.region};
+
+    single_check(fake, msg);
+    must(msg->nr_fds == 1);
+    if (fake->refuse_from > 0 && fake->nr_regions >= fake->refuse_from)
+        return 1;
+    if (xen_form(fake))
+        region = msg->payload.xen_region.region;
+    region_add(fake, &region, msg->fds[0]);
+    msg->nr_fds = 0;
+    return 0;
+}
+
+static void rem_mem_reg(struct fake_backend *fake, const struct vhost_user_msg *msg)
+{
+    const struct vhost_user_region *r = &msg->payload.region.region;
+    unsigned last = fake->nr_regions - 1, i = 0;
+
+    single_check(fake, msg);
+    must(msg->nr_fds == 0 && fake->nr_regions > 0);
+    while (i <= last && (fake->regions[i].plain.gpa != r->gpa || fake->regions[i].plain.size != r->size ||
+                         fake->regions[i].plain.user_addr != r->user_addr))
+        i++;
+    must(i <= last);
+    close(fake->region_fds[i]);
+    fake->regions[i] = fake->regions[last];
+    fake->region_fds[i] = fake->region_fds[last];
+    fake->nr_regions = last;
 }
 
 static void set_backend_fd(struct fake_backend *fake, struct vhost_user_msg *msg)
@@ -117,6 +192,7 @@ static bool handle(struct fake_backend *fake, struct vhost_user_msg *msg, struct
     const union vhost_user_payload *p = &msg->payload;
 
     reply->header.size = 8;
+    reply->payload.u64 = 0;
     switch ((enum vhost_user_request)msg->header.request) {
     case VHOST_USER_GET_FEATURES:
         reply->payload.u64 = fake->features;
@@ -154,6 +230,15 @@ static bool handle(struct fake_backend *fake, struct vhost_user_msg *msg, struct
         return false;
     case VHOST_USER_SET_MEM_TABLE:
         set_mem_table(fake, msg);
+        return false;
+    case VHOST_USER_GET_MAX_MEM_SLOTS:
+        reply->payload.u64 = fake->max_slots;
+        return true;
+    case VHOST_USER_ADD_MEM_REG:
+        reply->payload.u64 = add_mem_reg(fake, msg);
+        return false;
+    case VHOST_USER_REM_MEM_REG:
+        rem_mem_reg(fake, msg);
         return false;
     case VHOST_USER_SET_VRING_NUM:
         ring(fake, p->state.index)->num = p->state.num;
@@ -203,9 +288,6 @@ static bool handle(struct fake_backend *fake, struct vhost_user_msg *msg, struct
     case VHOST_USER_SET_INFLIGHT_FD:
     case VHOST_USER_GPU_SET_SOCKET:
     case VHOST_USER_VRING_KICK:
-    case VHOST_USER_GET_MAX_MEM_SLOTS:
-    case VHOST_USER_ADD_MEM_REG:
-    case VHOST_USER_REM_MEM_REG:
     case VHOST_USER_GET_STATUS:
     case VHOST_USER_GET_SHARED_OBJECT:
     case VHOST_USER_SET_DEVICE_STATE_FD:
@@ -287,7 +369,6 @@ static bool serve(struct fake_backend *fake, struct vhost_user_msg *msg)
     vhost_user_msg_close_fds(msg);
     fault = fake->fault != FAKE_NONE && msg->header.request == fake->fault_at && fake->fault_skip-- == 0;
     if (!answer && acks && (msg->header.flags & VHOST_USER_FLAG_NEED_REPLY) != 0) {
-        reply.payload.u64 = 0;
         answer = true;
     }
     if (fault)

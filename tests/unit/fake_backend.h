@@ -17,6 +17,7 @@
 
 #define FAKE_QUEUES  64
 #define FAKE_LOG_LEN 4096
+#define FAKE_REGIONS 64
 
 enum fake_fault {
     FAKE_NONE,
@@ -47,6 +48,8 @@ struct fake_backend {
     uint64_t features, protocol_features, nr_queues;
     uint8_t config[VHOST_USER_MAX_CONFIG];
     size_t config_len;
+    uint64_t max_slots;                         /* what it answers to GET_MAX_MEM_SLOTS */
+    unsigned refuse_from;                       /* of regions that are added, so many are taken; 0: all */
     uint64_t shmem_sizes[VHOST_USER_MAX_SHMEM]; /* of shared memory regions, by shmid */
     unsigned shmem_not_there;                   /* how many regions more than these it announces */
     bool config_short_form;                     /* a refused GET_CONFIG is answered with no payload at all */
@@ -62,9 +65,11 @@ struct fake_backend {
     /* The connection; the thread's. */
     struct vhost_user_channel *main, *backend;
     uint64_t acked_features, acked_protocol, status;
-    struct vhost_user_mem_table table;
-    int region_fds[VHOST_USER_MAX_REGIONS];
-    unsigned nr_region_fds;
+    struct vhost_user_mem_table table; /* the last, as it came */
+    /* What it has now. */
+    struct vhost_user_xen_region regions[FAKE_REGIONS];
+    int region_fds[FAKE_REGIONS];
+    atomic_uint nr_regions;
     struct fake_ring rings[FAKE_QUEUES];
     unsigned nr_resets;
 

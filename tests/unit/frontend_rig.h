@@ -82,6 +82,8 @@ extern struct fake_backend fake;
 extern struct frontend_events events;
 extern struct frontend_options options;
 extern struct frontend *fe;
+/* Before rig_connect; rig_setup sets it to frontend_events_callbacks. */
+extern const struct frontend_callbacks *rig_callbacks;
 /* What is given to the back-end. */
 extern int memfd, kicks[NR_QUEUES], calls[NR_QUEUES];
 

@@ -296,6 +296,7 @@ START_TEST(test_bad_start)
     ck_assert_int_eq(frontend_start(fe, &s), -EINVAL);
     s = (struct frontend_start){.features = 0x10};
     ck_assert_int_eq(frontend_start(fe, &s), -EINVAL);
+    ck_assert_uint_eq(frontend_nr_slots(fe), FRONTEND_MAX_REGIONS);
     s = (struct frontend_start){.nr_regions = FRONTEND_MAX_REGIONS + 1, .regions = &region};
     ck_assert_int_eq(frontend_start(fe, &s), -EINVAL);
     s = (struct frontend_start){.nr_regions = 1, .regions = &region};
