@@ -34,6 +34,7 @@ TESTS += tests/local/test_shmem
 tests_local_test_shmem_SOURCES = tests/local/test_shmem.c tests/local/shmem_test.c tests/local/shmem_test.h \
 	tests/local/shmem_refusals.c tests/local/shmem_model.c tests/local/shmem_life.c \
 	tests/local/shmem_files.c tests/local/shmem_dma.c tests/local/shmem_hostile.c tests/local/shmem_terms.c \
+	tests/local/shmem_told.c \
 	tests/local/backend_process.c tests/local/backend_process.h tests/unit/fake_backend.c \
 	tests/unit/fake_backend.h tests/unit/fds.h $(LOCAL_RIG)
 tests_local_test_shmem_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -148,7 +148,7 @@ int rig_open(struct rig *rig, const struct rig_options *options, struct guest_os
     return 0;
 }
 
-void rig_close(struct rig *rig)
+static void rig_end(struct rig *rig, bool remove)
 {
     for (unsigned i = 0; i < rig->nr_devices; i++)
         device_free(rig->devices[i]);
@@ -163,9 +163,19 @@ void rig_close(struct rig *rig)
     if (rig->hv != NULL)
         rig->hv->ops->detach(rig->hv);
     rig->hv = NULL;
-    saved_state_close(rig->saved, true);
+    saved_state_close(rig->saved, remove);
     rig->saved = NULL;
     if (rig->loop != NULL)
         ev_loop_destroy(rig->loop);
     rig->loop = NULL;
+}
+
+void rig_close(struct rig *rig)
+{
+    rig_end(rig, true);
+}
+
+void rig_leave(struct rig *rig)
+{
+    rig_end(rig, false);
 }

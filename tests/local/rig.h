@@ -50,5 +50,7 @@ void rig_options_mmio(struct rig_options *options, unsigned i);
 int rig_open(struct rig *rig, const struct rig_options *options, struct guest_os *os);
 /* Ends all of it in order. */
 void rig_close(struct rig *rig);
+/* The same, but with the saved state for a successor: to the guest it is as if we had been killed. */
+void rig_leave(struct rig *rig);
 
 #endif

@@ -56,11 +56,23 @@ void shmem_test_setup(void)
     options.devices[0].type = device_type_find("pmem");
 }
 
-void shmem_test_teardown(void)
+void shmem_test_watch(void)
+{
+    ev_async_init(&backend_woke, on_backend);
+    ev_async_start(rig.loop, &backend_woke);
+    fake.wake = backend_wakes;
+}
+
+void shmem_test_unwatch(void)
 {
     fake.wake = NULL;
     if (rig.loop != NULL)
         ev_async_stop(rig.loop, &backend_woke);
+}
+
+void shmem_test_teardown(void)
+{
+    shmem_test_unwatch();
     rig_close(&rig);
     if (fake.listen_fd > 0)
         fake_backend_stop(&fake);
@@ -89,9 +101,7 @@ void shmem_test_boot(void)
     snprintf(options.devices[0].socket, sizeof(options.devices[0].socket), "%s", fake.path);
     guest_os_init(&os, &options.local);
     ck_assert_msg(rig_open(&rig, &options, &os) == 0, "%s", rig.error);
-    ev_async_init(&backend_woke, on_backend);
-    ev_async_start(rig.loop, &backend_woke);
-    fake.wake = backend_wakes;
+    shmem_test_watch();
     ck_assert_msg(driver_probe() == 0, "%s", driver.error);
 }
 

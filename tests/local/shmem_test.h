@@ -53,6 +53,10 @@ void shmem_test_by(enum device_transport transport);
     tcase_add_loop_test(tcase, test, TRANSPORT_PCI, TRANSPORT_MMIO + 1)
 /* Starts the back-end and the device model, and finds the device. */
 void shmem_test_boot(void);
+/* From now on the back-end's thread, and that of each fake back-end with the same wake, wakes the rig's loop:
+ * done by shmem_test_boot / no more: before the loop goes. */
+void shmem_test_watch(void);
+void shmem_test_unwatch(void);
 /* Starts the driver: features, queue, DRIVER_OK; waits until the back-end has all of it. */
 void shmem_test_start_driver(void);
 
@@ -85,5 +89,6 @@ void shmem_cases_files(TCase *tcase);
 void shmem_cases_dma(TCase *tcase);
 void shmem_cases_hostile(TCase *tcase);
 void shmem_cases_terms(TCase *tcase);
+void shmem_cases_told(TCase *tcase);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * test_shmem.c - shared memory regions on the local hypervisor, with a back-end that does what no back-end
- * should. CK_RUN_CASE=refusals (model, life, files, dma, hostile, terms) runs one group.
+ * should. CK_RUN_CASE=refusals (model, life, files, dma, hostile, terms, told) runs one group.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@ static const struct {
 } groups[] = {
     {"refusals", shmem_cases_refusals}, {"model", shmem_cases_model}, {"life", shmem_cases_life},
     {"files", shmem_cases_files},       {"dma", shmem_cases_dma},     {"hostile", shmem_cases_hostile},
-    {"terms", shmem_cases_terms},
+    {"terms", shmem_cases_terms},       {"told", shmem_cases_told},
 };
 
 int main(void)
