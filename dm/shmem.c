@@ -366,7 +366,8 @@ bool shmem_window_mapping_from(const void *window, uint64_t gpa, struct shmem_wi
         .fd_offset = m->shmem.file_offset,
         .serial = m->shmem.serial,
         /* The file of shared pages only names them, and a device's is not for everybody to map. */
-        .plain = m->shmem.writable && file->shared && file->allocation == NULL,
+        .plain = m->shmem.writable && file->shared && file->allocation == NULL &&
+                 m->shmem.file_offset % file->unit == 0 && m->len % file->unit == 0,
         .fd = file->fd,
     };
     return true;

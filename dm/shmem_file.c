@@ -199,12 +199,17 @@ static int file_map(struct shmem_file *file, int fd, bool writable, uint64_t off
     return 0;
 }
 
+/* What a mapping of the file is made of: its pages may be huge. */
+static uint64_t file_unit(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : GUEST_PAGE_SIZE;
+}
+
 /* The range to map so that [offset, offset + len) can be used: of an ordinary file, all of it, once. */
 static int range_to_map(int fd, const struct stat *st, uint64_t *offset, uint64_t *len, const char **why)
 {
-    struct statfs fs;
-    uint64_t unit = GUEST_PAGE_SIZE;
-
     if (S_ISCHR(st->st_mode))
         return 0;
     if (!S_ISREG(st->st_mode)) {
@@ -215,10 +220,8 @@ static int range_to_map(int fd, const struct stat *st, uint64_t *offset, uint64_
         *why = "len: the file ends before fd_offset + len";
         return -ENXIO;
     }
-    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-        unit = (uint64_t)fs.f_bsize;
     *offset = 0;
-    *len = align_up((uint64_t)st->st_size, unit);
+    *len = align_up((uint64_t)st->st_size, file_unit(fd));
     return 0;
 }
 
@@ -257,6 +260,7 @@ static struct shmem_file *file_make(struct shmem_file_set *set, int fd, const st
     file->dev = st->st_dev;
     file->ino = st->st_ino;
     file->shared = S_ISREG(st->st_mode);
+    file->unit = file->shared ? file_unit(fd) : 0;
     file->allocation = allocation;
     if (allocation != NULL)
         shm_allocation_get(allocation);

@@ -29,6 +29,7 @@ struct shmem_file {
     int fd;        /* owned; O_RDWR once a writable mapping asked for it */
     bool writable;
     bool shared;         /* found by dev and ino; a device file is not: each mapping has its own */
+    uint64_t unit;       /* bytes: each mapping of it begins and ends at a multiple; 0: of a device file */
     uint64_t map_offset; /* what of the file is mapped: all of it, or the range of a device file */
     uint64_t map_len;    /* bytes */
     uint8_t *map;        /* owned, unless there is an allocation */

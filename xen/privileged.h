@@ -111,8 +111,8 @@ void privileged_free(struct privileged *p);
 int privileged_pause(struct privileged *p);
 int privileged_unpause(struct privileged *p);
 
-/* A way to the kernel for whoever is to map the guest's memory, and can reach no other domain by it: the fd is
- * the caller's. */
+/* A way to the kernel for whoever is to map the guest's memory, and can reach no other domain by it: the fd
+ * is the caller's. */
 int privileged_guest_open(struct privileged *p, int *fd);
 
 /* More room in Xen for the guest's tables. */

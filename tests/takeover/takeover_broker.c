@@ -14,9 +14,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <xen/xen.h>
+
+#include <xen/sys/privcmd.h>
 
 #include "common/fd_message.h"
 #include "common/util.h"
@@ -173,16 +178,45 @@ static void sockets(const struct takeover *t)
 
 /* ---- descriptors ----------------------------------------------------------------------------------- */
 
-/* The descriptor that is good for the holder's pages. */
-static int holder_fd(const struct takeover *t)
+/* The descriptor that is good for the holder's pages, or the guest's. */
+static int privcmd_fd(const struct takeover *t, uint32_t op)
 {
-    struct privileged_request q = {.op = PRIVILEGED_HOLDER_OPEN};
+    struct privileged_request q = {.op = op};
     struct privileged_reply reply = {0};
     int fd = -1;
 
     if (fd_message_send(t->broker, &q, sizeof(q), -1, 0) == 0)
         answer_take(t, &reply, &fd);
     return fd;
+}
+
+/* Maps a page of a domain. */
+static long page_map(int fd, uint16_t domid)
+{
+    void *map = mmap(NULL, GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    xen_pfn_t gfn = RAM_GFN;
+    int error = 0;
+    privcmd_mmapbatch_v2_t batch = {
+        .num = 1, .dom = domid, .addr = (uintptr_t)map, .arr = &gfn, .err = &error};
+    long rc = map == MAP_FAILED || ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch) != 0 ? -errno : error;
+
+    if (map != MAP_FAILED)
+        munmap(map, GUEST_PAGE_SIZE);
+    return rc;
+}
+
+/* What back-ends get that map the guest's memory: good for that, and not to be made good for more. */
+static void guest_memory(const struct takeover *t)
+{
+    int fd = privcmd_fd(t, PRIVILEGED_GUEST_OPEN);
+    domid_t other = t->others[0];
+
+    takeover_say("own-guest-memory", page_map(fd, t->domain));
+    takeover_say_refusal("broker-guest-memory-other", page_map(fd, other), -EPERM);
+    takeover_say_refusal("broker-guest-memory-restrict",
+                         ioctl(fd, IOCTL_PRIVCMD_RESTRICT, &other) != 0 ? -errno : 0, -EINVAL);
+    takeover_say_refusal("broker-guest-memory-still-other", page_map(fd, other), -EPERM);
+    close(fd);
 }
 
 static void devices(const struct takeover *t)
@@ -198,7 +232,7 @@ static void devices(const struct takeover *t)
         {"eventfd", eventfd(0, 0), -ENODEV},
         {"epoll", epoll_create1(0), -ENODEV},
         {"socket", t->broker, -ENODEV},
-        {"privcmd", holder_fd(t), -ENODEV},
+        {"privcmd", privcmd_fd(t, PRIVILEGED_HOLDER_OPEN), -ENODEV},
         {"evtchn", xenevtchn_fd(t->events), -ENODEV},
         {"log", STDERR_FILENO, -ENODEV},
     };
@@ -294,6 +328,7 @@ void takeover_broker(const struct takeover *t)
     numbers(t);
     holder(t);
     sockets(t);
+    guest_memory(t);
     devices(t);
     messages(t);
     limits(t);
