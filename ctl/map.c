@@ -103,6 +103,8 @@ static void name_of(struct json_object *r, char *what, size_t len)
         snprintf(what, len, "registers of %.20s", ctl_string(r, "device"));
     else if (strcmp(kind, "pci-configuration") == 0)
         snprintf(what, len, "PCI configuration space (ECAM)");
+    else if (strcmp(kind, "hot-plug") == 0)
+        snprintf(what, len, "what is new, for the guest's ACPI");
     else
         snprintf(what, len, "shared memory %" PRIu64 " of %.20s", ctl_number(r, "shmid"),
                  ctl_string(r, "device"));

@@ -59,7 +59,9 @@ static void add_registers(struct listing *l, const struct region *r)
             entry_add(l, entry_new(r->gpa, r->len, "registers", item->name));
             return;
         }
-    entry_add(l, entry_new(r->gpa, r->len, "pci-configuration", NULL));
+    entry_add(l, entry_new(r->gpa, r->len,
+                           r->mmio.opaque == l->control->guest->hotplug ? "hot-plug" : "pci-configuration",
+                           NULL));
 }
 
 /* Whose window it is: its item, and the number of the region. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "dm/hotplug.h"
 #include "dm/pci.h"
 #include "dm/shmem.h"
 
@@ -378,6 +379,17 @@ void guest_memory_changes(struct guest *guest)
 
 /* ---- life cycle ---------------------------------------------------------------------------------- */
 
+/* Without it the guest has its devices all the same. */
+static void guest_hotplug_make(struct guest *guest)
+{
+    uint64_t gpa = pci_bus_hotplug_gpa(guest->pci);
+    int rc = gpa != 0 ? hotplug_new(&guest->hotplug, guest, gpa) : 0;
+
+    if (rc != 0)
+        log_warning("%s: it cannot be told of devices that come and go: registers at 0x%llx: %s",
+                    guest->hv->name, (unsigned long long)gpa, strerror(-rc));
+}
+
 int guest_init(struct guest *guest, struct ev_loop *loop, struct hypervisor *hv, struct saved_state *saved)
 {
     int rc = -ENOMEM;
@@ -402,6 +414,7 @@ int guest_init(struct guest *guest, struct ev_loop *loop, struct hypervisor *hv,
     rc = pci_bus_new(&guest->pci, guest);
     if (rc != 0)
         goto fail;
+    guest_hotplug_make(guest);
     return 0;
 fail:
     region_table_free(guest->regions);
@@ -412,6 +425,7 @@ fail:
 void guest_fini(struct guest *guest)
 {
     ev_idle_stop(guest->loop, guest->idle);
+    hotplug_free(guest->hotplug);
     pci_bus_free(guest->pci);
     region_table_free(guest->regions);
     free(guest->idle);

@@ -18,6 +18,7 @@
 
 struct ev_idle;
 struct ev_loop;
+struct hotplug;
 struct pci_bus;
 struct saved_state;
 struct shm_pool;
@@ -46,6 +47,8 @@ struct guest {
     struct shm_pool *shm;            /* borrowed; NULL: there are no shared pages */
     uint64_t copied;                 /* bytes of pages that placement_copy.c gave it */
     struct pci_bus *pci;             /* owned */
+    struct hotplug *hotplug;         /* owned; NULL: it cannot be told of functions that come and go */
+    uint32_t device_irqs;            /* a bit for each of the first 32 lines of irq_set that a device has */
     struct list_link work;           /* of struct guest_work */
     struct list_link memory_watches; /* of struct guest_memory_watch */
     bool in_access;                  /* accesses are being served: the work is done right after them */

@@ -63,6 +63,9 @@ struct pci_host {
     uint64_t ecam_len;  /* bytes */
     bool has_intx;      /* level interrupts reach the guest; without, only MSI-X does */
     uint8_t first_slot; /* where free device numbers on bus 0 start: below, others have theirs */
+    /* Where nothing else is, and an ACPI table looks for the registers of dm/hotplug.h; 0: the guest can have
+     * no such table. */
+    uint64_t hotplug_gpa;
 };
 
 struct hypervisor; /* an implementation's own state */

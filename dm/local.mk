@@ -16,6 +16,7 @@ libdm_la_SOURCES = \
 	dm/guest.c dm/guest.h \
 	dm/guest_ring.c dm/guest_ring.h \
 	dm/host.c dm/host.h \
+	dm/hotplug.c dm/hotplug.h \
 	dm/hypervisor.h \
 	dm/local.c dm/local.h dm/local_pages.c dm/local_pages.h \
 	dm/memory_table.c dm/memory_table.h \

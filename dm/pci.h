@@ -142,5 +142,7 @@ void pci_bus_access(struct pci_bus *bus, struct guest_access *access);
 uint8_t pci_bus_free_slot(const struct pci_bus *bus, uint32_t avoid);
 /* Whether level interrupts reach the guest. */
 bool pci_bus_has_intx(const struct pci_bus *bus);
+/* struct pci_host's. */
+uint64_t pci_bus_hotplug_gpa(const struct pci_bus *bus);
 
 #endif

@@ -92,6 +92,11 @@ bool pci_bus_has_intx(const struct pci_bus *bus)
     return bus->host.has_intx;
 }
 
+uint64_t pci_bus_hotplug_gpa(const struct pci_bus *bus)
+{
+    return bus->host.hotplug_gpa;
+}
+
 void pci_bus_bar_unmapped(struct pci_bus *bus)
 {
     for (unsigned i = 0; i < BUS_NR_SLOTS; i++)

@@ -36,6 +36,7 @@ struct virtio_mmio {
     struct virtio_mmio_state *state;
     struct virtio_mmio_place place;
     bool line;              /* what the hypervisor was last told */
+    uint32_t irq_bit;       /* of guest->device_irqs */
     bool mapped, shm_shown; /* the guest has the registers; the window */
 };
 
@@ -327,6 +328,8 @@ int virtio_mmio_new(struct virtio_mmio **out, struct virtio_device *dev,
         virtio_mmio_free(vm);
         return rc;
     }
+    vm->irq_bit = place->irq < 32 ? 1u << place->irq : 0;
+    dev->guest->device_irqs |= vm->irq_bit;
     dev->transport_ops = &transport_ops;
     dev->transport = vm;
     *out = vm;
@@ -343,6 +346,7 @@ void virtio_mmio_free(struct virtio_mmio *vm)
         guest_mmio_remove(vm->dev->guest, vm->place.base, VIRTIO_MMIO_LEN);
     if (vm->line)
         line_drive(vm, false);
+    vm->dev->guest->device_irqs &= ~vm->irq_bit;
     vm->dev->transport_ops = NULL;
     vm->dev->transport = NULL;
     free(vm);

@@ -9,11 +9,12 @@ vhost_user_pmem_SOURCES = \
 vhost_user_pmem_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 vhost_user_pmem_LDADD = libcommon.la libvhost-dm-shm.la -lpthread
 
-# An ACPI table by which an HVM guest finds a virtio-mmio device, to be given to xl or to be changed.
-EXTRA_DIST += examples/virtio-mmio.asl
+# ACPI tables, to be given to xl or to be changed: by which an HVM guest finds a virtio-mmio device, and learns of
+# devices that come and go.
+EXTRA_DIST += examples/hotplug.asl examples/virtio-mmio.asl
 if WITH_XEN
-pkgdata_DATA += examples/virtio-mmio.asl examples/virtio-mmio.aml
-CLEANFILES += examples/virtio-mmio.aml examples/virtio-mmio.aml.log
+pkgdata_DATA += examples/hotplug.asl examples/hotplug.aml examples/virtio-mmio.asl examples/virtio-mmio.aml
+CLEANFILES += examples/hotplug.aml examples/hotplug.aml.log examples/virtio-mmio.aml examples/virtio-mmio.aml.log
 endif
 
 # Configurations to begin with.

@@ -113,6 +113,13 @@ tests_unit_test_virtio_pci_SOURCES = tests/unit/test_virtio_pci.c tests/unit/pci
 tests_unit_test_virtio_pci_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_virtio_pci_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
 
+check_PROGRAMS += tests/unit/test_hotplug
+TESTS += tests/unit/test_hotplug
+tests_unit_test_hotplug_SOURCES = tests/unit/test_hotplug.c tests/unit/pci_guest.c tests/unit/pci_guest.h \
+	tests/unit/counting_device.c tests/unit/counting_device.h $(UNIT_SOURCES)
+tests_unit_test_hotplug_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_hotplug_LDADD = libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS)
+
 # Two programs of one guest.
 MMIO_GUEST = tests/unit/mmio_guest.c tests/unit/mmio_guest.h tests/unit/pci_guest.c tests/unit/pci_guest.h \
 	tests/unit/counting_device.c tests/unit/counting_device.h
@@ -174,11 +181,11 @@ tests_unit_test_qemu_wrapper_LDADD = libcommon.la $(CHECK_LIBS)
 endif
 
 # Scripts.
-EXTRA_DIST += tests/unit/mmio-table.sh tests/unit/transport-options.sh
+EXTRA_DIST += tests/unit/hotplug-table.sh tests/unit/mmio-table.sh tests/unit/transport-options.sh
 TESTS += tests/unit/transport-options.sh
 if WITH_XEN
 AM_TESTS_ENVIRONMENT += IASL='$(IASL)'; export IASL;
-TESTS += tests/unit/mmio-table.sh
+TESTS += tests/unit/hotplug-table.sh tests/unit/mmio-table.sh
 endif
 
 # Tests of xen/ with a fake Xen: the libraries' functions that they replace.

@@ -39,6 +39,8 @@
 
 /* Device numbers below are QEMU's in an HVM guest (the PIIX at 1, then VGA, NICs, disks). */
 #define HVM_FIRST_SLOT 0x10
+/* In the last page of what is nobody's: docs/virtio-mmio.md, "Which numbers". The table knows it too. */
+#define HVM_HOTPLUG_GPA 0xfebff000
 /* 0 is a host bridge's place, which Linux does not miss. */
 #define PVH_FIRST_SLOT 1
 
@@ -412,7 +414,8 @@ static int xen_pci_host(struct hypervisor *hv, struct pci_host *host)
     struct xen_hypervisor *xen = to_xen(hv);
 
     if (xen->info.kind == DOMAIN_HVM)
-        *host = (struct pci_host){.has_intx = true, .first_slot = HVM_FIRST_SLOT};
+        *host =
+            (struct pci_host){.has_intx = true, .first_slot = HVM_FIRST_SLOT, .hotplug_gpa = HVM_HOTPLUG_GPA};
     else
         *host = (struct pci_host){
             .has_ecam = true,

@@ -63,6 +63,6 @@ root=$src/build-nested/root
 cp "$root/usr/sbin/"vhost-dm* "$root/usr/libexec/vhost-dm/"{vhost-user-pmem,vhost-dm-qemu} "$root"/{disktool,shmtool,streamtool} "$CACHE/product.tmp/bin/"
 cp "$src/build-nested/vhost-dm-taken-over" "$CACHE/product.tmp/bin/"
 cp -P "$root"/usr/lib/{libvhost-dm-shm.so*,vhost-dm/libvhost-dm-shm-preload.so} "$CACHE/product.tmp/lib/"
-cp "$root/usr/share/vhost-dm/virtio-mmio.aml" "$CACHE/product.tmp/"
+cp "$root/usr/share/vhost-dm/"{hotplug,virtio-mmio}.aml "$CACHE/product.tmp/"
 cp -r "$root/usr/share/vhost-dm" "$CACHE/product.tmp/share"
 rm -rf "$CACHE/product"; mv "$CACHE/product.tmp" "$CACHE/product"
