@@ -38,8 +38,11 @@ int ctl_add(const struct ctl_options *options)
     ctl_close(c);
     status = finish(options, answer);
     if (status == EXIT_SUCCESS && !options->json)
-        ctl_print("%s is at %s; so that the guest sees it, type there: %s\n", ctl_string(answer, "name"),
-                  ctl_string(answer, "place"), ctl_string(answer, "in_the_guest"));
+        ctl_print("%s is at %s; %s%s\n", ctl_string(answer, "name"), ctl_string(answer, "place"),
+                  ctl_bool(answer, "guest_is_told")
+                      ? "the guest is told; if it does not look by itself, type there: "
+                      : "so that the guest sees it, type there: ",
+                  ctl_string(answer, "in_the_guest"));
     json_object_put(answer);
     return status;
 }
@@ -60,9 +63,11 @@ int ctl_remove(const struct ctl_options *options)
     ctl_close(c);
     status = finish(options, answer);
     if (status == EXIT_SUCCESS && !options->json && ctl_bool(answer, "waits_for_driver"))
-        ctl_print(
-            "%s has no back-end any more, and goes when the guest's driver lets go of it; type there: %s\n",
-            ctl_string(answer, "name"), ctl_string(answer, "in_the_guest"));
+        ctl_print("%s has no back-end any more, and goes when the guest's driver lets go of it%s%s\n",
+                  ctl_string(answer, "name"),
+                  ctl_bool(answer, "guest_is_told") ? ", as it is asked to; if it does not, type there: "
+                                                    : "; type there: ",
+                  ctl_string(answer, "in_the_guest"));
     else if (status == EXIT_SUCCESS && !options->json)
         ctl_print("%s is removed\n", ctl_string(answer, "name"));
     json_object_put(answer);

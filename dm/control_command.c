@@ -124,7 +124,7 @@ static void place_print(char *place, size_t len, const struct device *device)
     snprintf(place, len, "0000:00:%02x.%x", sbdf >> 3 & 0x1f, sbdf & 7);
 }
 
-/* What must be done in the guest, as there is no event that could tell it. */
+/* What must be done in the guest, if there is no event that tells it. */
 static void on_added(void *ctx, const struct devices_item *item, const char *why)
 {
     struct control_client *client = ctx;
@@ -139,6 +139,7 @@ static void on_added(void *ctx, const struct devices_item *item, const char *why
     place_print(place, sizeof(place), item->device);
     control_add_string(answer, "name", item->name);
     control_add_string(answer, "place", place);
+    control_add_bool(answer, "guest_is_told", devices_guest_is_told(client->control->devices));
     control_add_string(answer, "in_the_guest", "echo 1 >/sys/bus/pci/rescan");
     control_answer(client, answer);
 }
@@ -167,6 +168,7 @@ static void on_removed(void *ctx, const struct devices_item *item, const char *w
     }
     answer = control_ok();
     control_add_string(answer, "name", item->name);
+    control_add_bool(answer, "guest_is_told", devices_guest_is_told(client->control->devices));
     control_add_bool(answer, "waits_for_driver", item->state == DEVICES_LINGERING);
     if (item->state == DEVICES_LINGERING) {
         place_print(place, sizeof(place), item->device);

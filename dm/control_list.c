@@ -219,8 +219,8 @@ static void add_shmem(struct json_object *o, const struct shmem *shmem)
 static struct json_object *device_list(struct hypervisor *hv, const struct devices_item *item)
 {
     static const char *const states[] = {
-        [DEVICES_CONNECTING] = "connecting", [DEVICES_READY] = "ready",       [DEVICES_PLUGGED] = "plugged",
-        [DEVICES_LEAVING] = "leaving",       [DEVICES_LINGERING] = "leaving",
+        [DEVICES_CONNECTING] = "connecting", [DEVICES_READY] = "ready",     [DEVICES_PLUGGED] = "plugged",
+        [DEVICES_ASKED] = "asked",           [DEVICES_LEAVING] = "leaving", [DEVICES_LINGERING] = "leaving",
     };
     struct json_object *o = json_object_new_object();
     struct device_info info = device_info(item->device);

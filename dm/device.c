@@ -61,6 +61,8 @@ struct device {
     void (*retired)(void *ctx);    /* ... who is told */
     void *retired_ctx;
     unsigned retire_rounds;
+    void (*watcher)(void *ctx); /* until then: who is told that the driver may have let go; NULL: nobody */
+    void *watcher_ctx;
     struct log_limit limit; /* a guest may make us look for a back-end as often as it likes */
 };
 
@@ -615,6 +617,22 @@ static void device_let_go(struct virtio_device *v)
     struct device *device = container_of(v, struct device, virtio);
 
     guest_work_queue(device->guest, &device->retire_work);
+}
+
+static void watch_work(struct guest_work *work)
+{
+    struct device *device = container_of(work, struct device, retire_work);
+
+    if (device->watcher != NULL)
+        device->watcher(device->watcher_ctx);
+}
+
+void device_watch(struct device *device, void (*let_go)(void *ctx), void *ctx)
+{
+    device->watcher = let_go;
+    device->watcher_ctx = ctx;
+    device->retire_work.fn = watch_work;
+    device->virtio.let_go = device_let_go;
 }
 
 void device_retire(struct device *device, void (*done)(void *ctx), void *ctx)

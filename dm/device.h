@@ -81,6 +81,9 @@ int device_plug(struct device *device, const char **why);
 /* Takes the device from the guest, if it is there, and frees all. NULL is allowed. */
 void device_free(struct device *device);
 
+/* After device_plug: let_go is called, from the event loop, whenever the guest may be done with the device;
+ * NULL: it is not any more. Ends with device_retire. */
+void device_watch(struct device *device, void (*let_go)(void *ctx), void *ctx);
 /*
  * The device is to go while the guest runs on: lets go of its back-end. What its driver asked for and asks
  * for is refused, where the device has a way to say so. When nothing is in flight any more done is called

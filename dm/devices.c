@@ -14,7 +14,9 @@
 
 #include "common/saved_state.h"
 #include "dm/devices_list.h"
+#include "dm/eject.h"
 #include "dm/host.h"
+#include "dm/hotplug.h"
 #include "dm/pci.h"
 #include "dm/virtio_device.h"
 
@@ -47,6 +49,8 @@ struct item {
     char text[OPTIONS_DEVICE_LEN];
     unsigned ordinal;
     enum devices_removal how;
+    struct eject eject;
+    bool asked; /* the guest was, to let go of it */
     devices_done_fn *done;
     void *done_ctx;
 };
@@ -154,6 +158,7 @@ static struct item *item_take(struct devices *devices, size_t number, const stru
 
 static void item_drop(struct item *item)
 {
+    eject_stop(&item->eject);
     device_free(item->device);
     *item = (struct item){0};
 }
@@ -192,7 +197,8 @@ static void list_update(const struct devices *devices)
     for (size_t i = 0; i < MAX_ENTRIES; i++) {
         const struct item *item = &devices->items[i];
 
-        if (!item_used(item) || item->public.state != DEVICES_PLUGGED)
+        if (!item_used(item) ||
+            (item->public.state != DEVICES_PLUGGED && item->public.state != DEVICES_ASKED))
             continue;
         lines[nr++] = item->text;
     }
@@ -230,6 +236,9 @@ static void add_finish(struct item *item)
     devices_done_fn *done = item->done;
     const char *why = "";
 
+    /* The guest reads it when the device is there. If that fails it has looked in vain. */
+    hotplug_insert(item->devices->guest->hotplug, item->options.slot);
+    saved_order();
     entry_write(entry, item);
     if (device_plug(item->device, &why) != 0) {
         *entry = before;
@@ -500,7 +509,19 @@ int devices_add(struct devices *devices, const char *text, devices_done_fn *done
 /* ---- removing --------------------------------------------------------------------------------------------
  */
 
-/* Takes it off the bus. */
+/* What to do in the guest: the device's number and function follow. */
+#define LET_GO                                                 \
+    "first let go of it in the guest: unmount it, then type: " \
+    "echo 1 >/sys/bus/pci/devices/0000:00:%02x.%x/remove"
+
+static void item_eject(struct item *item)
+{
+    item->asked = true;
+    hotplug_eject(item->devices->guest->hotplug, device_info(item->device).sbdf >> 3 & 0x1f);
+}
+
+/* Takes it off the bus. A guest that believes that it is there is told, unless a driver of it would wait for
+ * what is gone. */
 static void remove_finish(struct item *item)
 {
     struct devices *devices = item->devices;
@@ -513,6 +534,8 @@ static void remove_finish(struct item *item)
 
     if (virtio_device_in_use(info.virtio))
         devices->saved->avoid_slots |= 1u << (info.sbdf >> 3 & 0x1f);
+    else if (!item->asked)
+        item_eject(item);
     log_info("%s: %s is removed", device_name(item->device), public.name);
     item_drop(item);
     device_forget(devices->guest, number, type);
@@ -531,7 +554,37 @@ static void on_retired(void *ctx)
     }
     item->public.state = DEVICES_LINGERING;
     item->done = NULL;
+    item_eject(item);
     item_done(done, item->done_ctx, &item->public, NULL);
+}
+
+static void leave(struct item *item)
+{
+    item->public.state = DEVICES_LEAVING;
+    item_entry(item)->state = item->public.added ? ENTRY_FREE : ENTRY_REMOVED;
+    list_update(item->devices);
+    device_retire(item->device, on_retired, item);
+}
+
+static void on_ejected(void *ctx, bool let_go)
+{
+    struct item *item = ctx;
+    devices_done_fn *done = item->done;
+    uint32_t sbdf = device_info(item->device).sbdf;
+    char why[512];
+
+    if (let_go) {
+        leave(item);
+        return;
+    }
+    item->public.state = DEVICES_PLUGGED;
+    item->asked = false;
+    item->done = NULL;
+    snprintf(why, sizeof(why),
+             "the guest was asked to let go of %s, and has not within %.0f seconds; " LET_GO
+             " (or end it by force, and what is not written yet is lost: --force)",
+             item->public.name, eject_patience, sbdf >> 3 & 0x1f, sbdf & 7);
+    item_done(done, item->done_ctx, &item->public, why);
 }
 
 static struct item *item_find(struct devices *devices, const char *name, char *why, size_t why_len)
@@ -553,6 +606,14 @@ static struct item *item_find(struct devices *devices, const char *name, char *w
     return NULL;
 }
 
+static bool must_let_go(const struct item *item, enum devices_removal how)
+{
+    bool lingers = item->public.state == DEVICES_LINGERING;
+
+    return virtio_device_in_use(device_info(item->device).virtio) &&
+           how <= (lingers ? DEVICES_FORCED : DEVICES_GENTLY);
+}
+
 static int remove_check(const struct item *item, enum devices_removal how, char *why, size_t why_len)
 {
     struct device_info info = device_info(item->device);
@@ -560,7 +621,9 @@ static int remove_check(const struct item *item, enum devices_removal how, char 
 
     if (item->public.state != DEVICES_PLUGGED && !lingers) {
         snprintf(why, why_len, "%s is %s: try again", item->public.name,
-                 item->public.state == DEVICES_LEAVING ? "being removed already" : "still being added");
+                 item->public.state == DEVICES_LEAVING || item->public.state == DEVICES_ASKED
+                     ? "being removed already"
+                     : "still being added");
         return -EBUSY;
     }
     if (info.options->transport != TRANSPORT_PCI) {
@@ -570,11 +633,9 @@ static int remove_check(const struct item *item, enum devices_removal how, char 
                  item->public.name);
         return -ENOTSUP;
     }
-    if (virtio_device_in_use(info.virtio) && how <= (lingers ? DEVICES_FORCED : DEVICES_GENTLY)) {
-        snprintf(why, why_len,
-                 "the guest's driver uses %s; first let go of it in the guest: unmount it, then type: "
-                 "echo 1 >/sys/bus/pci/devices/0000:00:%02x.%x/remove%s",
-                 item->public.name, info.sbdf >> 3 & 0x1f, info.sbdf & 7,
+    if (must_let_go(item, how) && (lingers || !devices_guest_is_told(item->devices))) {
+        snprintf(why, why_len, "the guest's driver uses %s; " LET_GO "%s", item->public.name,
+                 info.sbdf >> 3 & 0x1f, info.sbdf & 7,
                  lingers ? "" : " (or end it by force, and what is not written yet is lost: --force)");
         return -EBUSY;
     }
@@ -589,18 +650,26 @@ int devices_remove(struct devices *devices, const char *name, enum devices_remov
 
     if (rc != 0)
         return rc;
-    item->public.state = DEVICES_LEAVING;
     item->how = how;
     item->done = done;
     item->done_ctx = ctx;
-    item_entry(item)->state = item->public.added ? ENTRY_FREE : ENTRY_REMOVED;
-    list_update(devices);
-    device_retire(item->device, on_retired, item);
+    if (must_let_go(item, how)) {
+        item->public.state = DEVICES_ASKED;
+        item->asked = true;
+        eject_start(&item->eject, devices->guest, item->device, on_ejected, item);
+    } else {
+        leave(item);
+    }
     return 0;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------------------
  */
+
+bool devices_guest_is_told(const struct devices *devices)
+{
+    return hotplug_wanted(devices->guest->hotplug);
+}
 
 void devices_forget_caller(struct devices *devices, const void *ctx)
 {
@@ -651,7 +720,7 @@ void devices_free(struct devices *devices)
     if (devices == NULL)
         return;
     for (size_t i = MAX_ENTRIES; i-- > 0;)
-        device_free(devices->items[i].device);
+        item_drop(&devices->items[i]);
     free(devices->list_path);
     free(devices);
 }

@@ -26,6 +26,7 @@ enum devices_state {
     DEVICES_CONNECTING, /* its back-end has not said yet what it offers */
     DEVICES_READY,      /* it has, and the device is about to be shown to the guest */
     DEVICES_PLUGGED,    /* the guest has it */
+    DEVICES_ASKED,      /* ... and has been asked to let go of it, so that it can be removed */
     DEVICES_LEAVING,    /* it is being removed: its back-end is let go of */
     DEVICES_LINGERING,  /* ... and only the guest's driver is waited for */
 };
@@ -72,7 +73,7 @@ int devices_add(struct devices *devices, const char *text, devices_done_fn *done
                 size_t why_len);
 /* How to treat the guest's driver, if it uses the device. */
 enum devices_removal {
-    DEVICES_GENTLY, /* not at all: the removal is refused */
+    DEVICES_GENTLY, /* the guest is asked to let go, and if that does not help the removal has failed */
     DEVICES_FORCED, /* requests fail from now on; the device goes when the driver has let go of it */
     DEVICES_NOW,    /* the device goes: the driver reads all ones, and some never get over that */
 };
@@ -80,6 +81,9 @@ enum devices_removal {
  * still to let go. */
 int devices_remove(struct devices *devices, const char *name, enum devices_removal how, devices_done_fn *done,
                    void *ctx, char *why, size_t why_len);
+/* Whether the guest learns by itself that devices come and are to go; otherwise a removal is refused while a
+ * driver uses the device. */
+bool devices_guest_is_told(const struct devices *devices);
 /* Whoever has that ctx does not want to be told any more; what it asked for goes on. */
 void devices_forget_caller(struct devices *devices, const void *ctx);
 

@@ -11,6 +11,7 @@ libdm_la_SOURCES = \
 	dm/device_memory.c dm/device_memory.h \
 	dm/device_types.c dm/device_types.h \
 	dm/direct.c dm/direct.h \
+	dm/eject.c dm/eject.h \
 	dm/frontend.c dm/frontend.h dm/frontend_internal.h \
 	dm/frontend_jobs.c dm/frontend_memory.c dm/frontend_requests.c dm/frontend_steps.c \
 	dm/guest.c dm/guest.h \

@@ -53,12 +53,13 @@ void control_rig_init(struct control_rig *rig)
     snprintf(rig->state, sizeof(rig->state), "%s/0.state", rig->dir);
     snprintf(rig->socket, sizeof(rig->socket), "%s/0.ctl", rig->dir);
     snprintf(rig->list, sizeof(rig->list), "%s/0.devices", rig->dir);
-    rig->local = (struct local_options){.name = "web",
-                                        .ram_low = MIB(64),
-                                        .ram_high = MIB(64),
-                                        .ram_fd = memfd_create("test-ram", MFD_CLOEXEC),
-                                        .pci = {.has_intx = true, .first_slot = 4},
-                                        .nr_irqs = GUEST_OS_NR_LINES};
+    rig->local =
+        (struct local_options){.name = "web",
+                               .ram_low = MIB(64),
+                               .ram_high = MIB(64),
+                               .ram_fd = memfd_create("test-ram", MFD_CLOEXEC),
+                               .pci = {.has_intx = true, .first_slot = 4, .hotplug_gpa = CONTROL_HOTPLUG},
+                               .nr_irqs = GUEST_OS_NR_LINES};
     ck_assert_int_ge(rig->local.ram_fd, 0);
     ck_assert_int_eq(ftruncate(rig->local.ram_fd, (off_t)(rig->local.ram_low + rig->local.ram_high)), 0);
     guest_os_init(&rig->os, &rig->local);

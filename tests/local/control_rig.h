@@ -19,8 +19,9 @@
 #include "tests/local/rig.h"
 #include "tests/local/virtio_driver.h"
 
-#define CONTROL_PATIENCE 20.0   /* seconds */
-#define CONTROL_DISK     MIB(8) /* bytes */
+#define CONTROL_PATIENCE 20.0       /* seconds */
+#define CONTROL_DISK     MIB(8)     /* bytes */
+#define CONTROL_HOTPLUG  0xfebff000 /* where the guest has the registers of dm/hotplug.h */
 
 struct control_rig {
     struct local_options local;

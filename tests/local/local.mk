@@ -76,11 +76,14 @@ tests_unit_test_pmem_queue_LDADD = libcommon.la $(CHECK_LIBS)
 if HAVE_JSON
 CONTROL_RIG = tests/local/control_rig.c tests/local/control_rig.h tests/local/blk_load.c tests/local/blk_load.h \
 	tests/local/backend_process.c tests/local/backend_process.h $(LOCAL_RIG) $(UNIT_SOURCES)
-check_PROGRAMS += tests/local/test_control tests/local/test_control_hostile
-TESTS += tests/local/test_control tests/local/test_control_hostile
+check_PROGRAMS += tests/local/test_control tests/local/test_control_hostile tests/local/test_control_hotplug
+TESTS += tests/local/test_control tests/local/test_control_hostile tests/local/test_control_hotplug
 tests_local_test_control_SOURCES = tests/local/test_control.c $(CONTROL_RIG)
 tests_local_test_control_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSONC_CFLAGS)
 tests_local_test_control_LDADD = libdevices.la libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) $(JSONC_LIBS)
+tests_local_test_control_hotplug_SOURCES = tests/local/test_control_hotplug.c $(CONTROL_RIG)
+tests_local_test_control_hotplug_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSONC_CFLAGS)
+tests_local_test_control_hotplug_LDADD = libdevices.la libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) $(JSONC_LIBS)
 tests_local_test_control_hostile_SOURCES = tests/local/test_control_hostile.c $(CONTROL_RIG)
 tests_local_test_control_hostile_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSONC_CFLAGS)
 tests_local_test_control_hostile_LDADD = libdevices.la libdm.la libcommon.la $(EV_LIBS) $(CHECK_LIBS) $(JSONC_LIBS)
