@@ -3,68 +3,18 @@
  * devices.c - see devices.h. What is in the saved state is written so that a kill at any moment leaves either
  * the device or its absence: an entry is there before its device is, and is gone before it goes.
  */
-#include "dm/devices.h"
+#include "dm/devices_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <linux/virtio_config.h>
-
 #include "common/saved_state.h"
 #include "dm/devices_list.h"
-#include "dm/eject.h"
 #include "dm/host.h"
 #include "dm/hotplug.h"
 #include "dm/pci.h"
-#include "dm/virtio_device.h"
-
-#define MAX_ENTRIES 64 /* devices, and memories of removed ones */
-
-enum entry_state {
-    ENTRY_FREE,
-    ENTRY_PRESENT,
-    ENTRY_REMOVED, /* the command line has it still */
-};
-
-/* Plain data, in the saved state; its place in the array is the device's number. */
-struct entry {
-    uint32_t state;
-    uint32_t added; /* while the guest ran: the command line does not have it */
-    uint32_t ordinal;
-    char text[OPTIONS_DEVICE_LEN]; /* as for --device */
-};
-
-struct devices_saved {
-    uint32_t avoid_slots; /* a bit for each: a driver may believe that its device is there still */
-    struct entry entries[MAX_ENTRIES];
-};
-
-struct item {
-    struct devices_item public;
-    struct devices *devices;
-    struct device *device; /* owned; NULL: there is none with this number */
-    struct device_options options;
-    char text[OPTIONS_DEVICE_LEN];
-    unsigned ordinal;
-    enum devices_removal how;
-    struct eject eject;
-    bool asked; /* the guest was, to let go of it */
-    devices_done_fn *done;
-    void *done_ctx;
-};
-
-struct devices {
-    struct guest *guest;
-    const struct devices_callbacks *callbacks;
-    void *ctx;
-    char *list_path;             /* owned */
-    struct devices_saved *saved; /* borrowed from guest->saved */
-    size_t nr_waited;            /* not ready yet, of those that the guest begins with */
-    bool plugged;
-    struct item items[MAX_ENTRIES]; /* by number */
-};
 
 /* ---- the saved entries -----------------------------------------------------------------------------------
  */
@@ -107,7 +57,7 @@ static bool entry_read(struct entry *entry, struct device_options *options)
 /* ---- numbers and names -----------------------------------------------------------------------------------
  */
 
-static bool item_used(const struct item *item)
+bool item_used(const struct item *item)
 {
     return item->public.name[0] != '\0';
 }
@@ -156,24 +106,24 @@ static struct item *item_take(struct devices *devices, size_t number, const stru
     return item;
 }
 
-static void item_drop(struct item *item)
+void item_drop(struct item *item)
 {
     eject_stop(&item->eject);
     device_free(item->device);
     *item = (struct item){0};
 }
 
-static size_t item_number(const struct item *item)
+size_t item_number(const struct item *item)
 {
     return (size_t)(item - item->devices->items);
 }
 
-static struct entry *item_entry(const struct item *item)
+struct entry *item_entry(const struct item *item)
 {
     return &item->devices->saved->entries[item_number(item)];
 }
 
-static size_t nr_devices(const struct devices *devices)
+size_t devices_nr(const struct devices *devices)
 {
     size_t nr = 0;
 
@@ -185,7 +135,7 @@ static size_t nr_devices(const struct devices *devices)
 /* ---- the list for others --------------------------------------------------------------------------------
  */
 
-static void list_update(const struct devices *devices)
+void devices_list_refresh(const struct devices *devices)
 {
     const char *lines[MAX_ENTRIES];
     struct hypervisor *hv = devices->guest->hv;
@@ -212,8 +162,7 @@ static void list_update(const struct devices *devices)
 /* ---- what becomes of a device ---------------------------------------------------------------------------
  */
 
-/* Ends what was asked for. *item is as it was before, when it is to be seen by the caller. */
-static void item_done(devices_done_fn *done, void *ctx, const struct devices_item *item, const char *why)
+void item_done(devices_done_fn *done, void *ctx, const struct devices_item *item, const char *why)
 {
     if (done != NULL)
         done(ctx, item, why);
@@ -246,7 +195,7 @@ static void add_finish(struct item *item)
         return;
     }
     item->public.state = DEVICES_PLUGGED;
-    list_update(item->devices);
+    devices_list_refresh(item->devices);
     item->done = NULL;
     item_done(done, item->done_ctx, &item->public, NULL);
 }
@@ -364,7 +313,7 @@ static bool new_take(struct devices *devices, const struct options *options, uin
         if (dealt_with >> i & 1)
             continue;
         number = number_free(devices, device);
-        if (number < 0 || nr_devices(devices) == OPTIONS_MAX_DEVICES) {
+        if (number < 0 || devices_nr(devices) == OPTIONS_MAX_DEVICES) {
             log_error("%s: too many devices: bus 0 has %d slots", devices->guest->hv->name,
                       OPTIONS_MAX_DEVICES);
             return false;
@@ -383,7 +332,7 @@ bool devices_start(struct devices *devices, const struct options *options, bool 
     added_take(devices);
     if (!new_take(devices, options, dealt_with))
         return false;
-    devices->nr_waited = nr_devices(devices);
+    devices->nr_waited = devices_nr(devices);
     *none = devices->nr_waited == 0;
     for (size_t i = 0; i < MAX_ENTRIES; i++) {
         struct item *item = &devices->items[i];
@@ -450,7 +399,7 @@ static int add_check(const struct devices *devices, const struct device_options 
                      devices->items[i].public.name);
             return -EEXIST;
         }
-    if (nr_devices(devices) == OPTIONS_MAX_DEVICES) {
+    if (devices_nr(devices) == OPTIONS_MAX_DEVICES) {
         snprintf(why, why_len, "the guest has as many devices as bus 0 has slots: %d", OPTIONS_MAX_DEVICES);
         return -ENOSPC;
     }
@@ -504,163 +453,6 @@ int devices_add(struct devices *devices, const char *text, devices_done_fn *done
         item_drop(item);
     }
     return rc;
-}
-
-/* ---- removing --------------------------------------------------------------------------------------------
- */
-
-/* What to do in the guest: the device's number and function follow. */
-#define LET_GO                                                 \
-    "first let go of it in the guest: unmount it, then type: " \
-    "echo 1 >/sys/bus/pci/devices/0000:00:%02x.%x/remove"
-
-static void item_eject(struct item *item)
-{
-    item->asked = true;
-    hotplug_eject(item->devices->guest->hotplug, device_info(item->device).sbdf >> 3 & 0x1f);
-}
-
-/* Takes it off the bus. A guest that believes that it is there is told, unless a driver of it would wait for
- * what is gone. */
-static void remove_finish(struct item *item)
-{
-    struct devices *devices = item->devices;
-    struct devices_item public = item->public;
-    devices_done_fn *done = item->done;
-    void *done_ctx = item->done_ctx;
-    unsigned number = (unsigned)item_number(item);
-    const struct device_type *type = item->options.type;
-    struct device_info info = device_info(item->device);
-
-    if (virtio_device_in_use(info.virtio))
-        devices->saved->avoid_slots |= 1u << (info.sbdf >> 3 & 0x1f);
-    else if (!item->asked)
-        item_eject(item);
-    log_info("%s: %s is removed", device_name(item->device), public.name);
-    item_drop(item);
-    device_forget(devices->guest, number, type);
-    public.device = NULL;
-    item_done(done, done_ctx, &public, NULL);
-}
-
-static void on_retired(void *ctx)
-{
-    struct item *item = ctx;
-    devices_done_fn *done = item->done;
-
-    if (!virtio_device_in_use(device_info(item->device).virtio) || item->how == DEVICES_NOW) {
-        remove_finish(item);
-        return;
-    }
-    item->public.state = DEVICES_LINGERING;
-    item->done = NULL;
-    item_eject(item);
-    item_done(done, item->done_ctx, &item->public, NULL);
-}
-
-static void leave(struct item *item)
-{
-    item->public.state = DEVICES_LEAVING;
-    item_entry(item)->state = item->public.added ? ENTRY_FREE : ENTRY_REMOVED;
-    list_update(item->devices);
-    device_retire(item->device, on_retired, item);
-}
-
-static void on_ejected(void *ctx, bool let_go)
-{
-    struct item *item = ctx;
-    devices_done_fn *done = item->done;
-    uint32_t sbdf = device_info(item->device).sbdf;
-    char why[512];
-
-    if (let_go) {
-        leave(item);
-        return;
-    }
-    item->public.state = DEVICES_PLUGGED;
-    item->asked = false;
-    item->done = NULL;
-    snprintf(why, sizeof(why),
-             "the guest was asked to let go of %s, and has not within %.0f seconds; " LET_GO
-             " (or end it by force, and what is not written yet is lost: --force)",
-             item->public.name, eject_patience, sbdf >> 3 & 0x1f, sbdf & 7);
-    item_done(done, item->done_ctx, &item->public, why);
-}
-
-static struct item *item_find(struct devices *devices, const char *name, char *why, size_t why_len)
-{
-    int n = snprintf(why, why_len, "the guest has no device '%.32s'; it has:", name);
-
-    for (size_t i = 0; i < MAX_ENTRIES; i++) {
-        struct item *item = &devices->items[i];
-
-        if (!item_used(item))
-            continue;
-        if (strcmp(item->public.name, name) == 0)
-            return item;
-        if (n > 0 && (size_t)n < why_len)
-            n += snprintf(why + n, why_len - (size_t)n, " %s", item->public.name);
-    }
-    if (nr_devices(devices) == 0)
-        snprintf(why, why_len, "the guest has no devices of vhost-dm");
-    return NULL;
-}
-
-static bool must_let_go(const struct item *item, enum devices_removal how)
-{
-    bool lingers = item->public.state == DEVICES_LINGERING;
-
-    return virtio_device_in_use(device_info(item->device).virtio) &&
-           how <= (lingers ? DEVICES_FORCED : DEVICES_GENTLY);
-}
-
-static int remove_check(const struct item *item, enum devices_removal how, char *why, size_t why_len)
-{
-    struct device_info info = device_info(item->device);
-    bool lingers = item->public.state == DEVICES_LINGERING;
-
-    if (item->public.state != DEVICES_PLUGGED && !lingers) {
-        snprintf(why, why_len, "%s is %s: try again", item->public.name,
-                 item->public.state == DEVICES_LEAVING || item->public.state == DEVICES_ASKED
-                     ? "being removed already"
-                     : "still being added");
-        return -EBUSY;
-    }
-    if (info.options->transport != TRANSPORT_PCI) {
-        snprintf(why, why_len,
-                 "%s has transport=mmio: a guest does not expect such a device to go; take it out of the "
-                 "guest's configuration",
-                 item->public.name);
-        return -ENOTSUP;
-    }
-    if (must_let_go(item, how) && (lingers || !devices_guest_is_told(item->devices))) {
-        snprintf(why, why_len, "the guest's driver uses %s; " LET_GO "%s", item->public.name,
-                 info.sbdf >> 3 & 0x1f, info.sbdf & 7,
-                 lingers ? "" : " (or end it by force, and what is not written yet is lost: --force)");
-        return -EBUSY;
-    }
-    return 0;
-}
-
-int devices_remove(struct devices *devices, const char *name, enum devices_removal how, devices_done_fn *done,
-                   void *ctx, char *why, size_t why_len)
-{
-    struct item *item = item_find(devices, name, why, why_len);
-    int rc = item == NULL ? -ENOENT : remove_check(item, how, why, why_len);
-
-    if (rc != 0)
-        return rc;
-    item->how = how;
-    item->done = done;
-    item->done_ctx = ctx;
-    if (must_let_go(item, how)) {
-        item->public.state = DEVICES_ASKED;
-        item->asked = true;
-        eject_start(&item->eject, devices->guest, item->device, on_ejected, item);
-    } else {
-        leave(item);
-    }
-    return 0;
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------------------

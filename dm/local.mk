@@ -38,7 +38,7 @@ libdm_la_LIBADD = libcommon.la $(EV_LIBS) $(SECCOMP_LIBS)
 noinst_LTLIBRARIES += libdevices.la
 libdevices_la_SOURCES = \
 	dm/control.h dm/control_internal.h \
-	dm/devices.c dm/devices.h \
+	dm/devices.c dm/devices.h dm/devices_internal.h dm/devices_remove.c \
 	dm/devices_list.c dm/devices_list.h \
 	dm/options.c dm/options.h \
 	dm/virtio_features.c dm/virtio_features.h
