@@ -120,12 +120,13 @@ struct hypervisor_page_ops {
     void *(*shared_map)(struct hypervisor *hv, uint64_t page, uint64_t nr_pages);
     void (*shared_unmap)(struct hypervisor *hv, void *map, uint64_t nr_pages);
     int (*shared_export)(struct hypervisor *hv, struct shared_export *export);
-    /* Puts present pages at a gpa where nothing is, to be read and written by the guest; takes them away. */
+    /* Puts present pages at a gpa where nothing is, to be read and written by the guest; takes them away.
+     * What was placed by several calls may be removed by one, and what was placed by one in parts. */
     int (*shared_place)(struct hypervisor *hv, uint64_t page, uint64_t nr_pages, uint64_t gpa);
     void (*shared_remove)(struct hypervisor *hv, uint64_t nr_pages, uint64_t gpa);
 
     /* Gives the guest pages of its own, which it cannot write, at a gpa where nothing is. They are filled
-     * before it can see them. */
+     * before it can see them. Removed as shared pages are. */
     int (*copy_place)(struct hypervisor *hv, uint64_t nr_pages, uint64_t gpa, page_fill_fn *fill, void *ctx);
     void (*copy_remove)(struct hypervisor *hv, uint64_t nr_pages, uint64_t gpa);
 

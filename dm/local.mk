@@ -27,7 +27,7 @@ libdm_la_SOURCES = \
 	dm/pci_bus.c dm/pci_function.c dm/pci_msix.c dm/pci.h \
 	dm/shared_eventfd.c dm/shared_eventfd.h \
 	dm/shm_pool.c dm/shm_pool.h dm/shm_server.c dm/shm_server.h \
-	dm/shmem.c dm/shmem.h dm/shmem_file.c dm/shmem_file.h \
+	dm/shmem.c dm/shmem.h dm/shmem_internal.h dm/shmem_window.c dm/shmem_file.c dm/shmem_file.h \
 	dm/virtio_device.c dm/virtio_device.h \
 	dm/virtio_mmio.c dm/virtio_mmio.h \
 	dm/virtio_pci.c dm/virtio_pci.h

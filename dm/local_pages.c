@@ -211,14 +211,35 @@ int local_pages_copy(struct local_pages *pages, uint64_t nr_pages, uint64_t gpa,
     return place(pages, mem, nr_pages, gpa, false);
 }
 
+/* A part of a region goes. What is left before and behind it stays; if there is no memory for that, the part
+ * behind goes, too. */
+static void cut(struct local_pages *pages, const struct region *r, uint64_t gpa, uint64_t len)
+{
+    struct placed *placed = r->mmio.opaque;
+    struct region head = *r;
+    uint64_t before = gpa - r->gpa, behind = r->len - before - len;
+
+    region_table_remove(pages->placed, head.gpa, head.len, REGION_MMIO);
+    if (behind > 0)
+        place(pages, placed->mem + before + len, behind >> GUEST_PAGE_SHIFT, gpa + len, placed->writable);
+    placed->len = before + len;
+    if (before == 0) {
+        placed_free(placed);
+        return;
+    }
+    munmap(placed->mem + before, len);
+    placed->len = head.len = before;
+    if (region_table_insert(pages->placed, &head) != 0)
+        placed_free(placed);
+}
+
 void local_pages_remove(struct local_pages *pages, uint64_t nr_pages, uint64_t gpa)
 {
-    const struct region *r = region_table_find(pages->placed, gpa);
-    struct placed *placed;
+    uint64_t end = gpa + (nr_pages << GUEST_PAGE_SHIFT);
+    const struct region *r;
 
-    if (r == NULL || r->gpa != gpa || r->len != nr_pages << GUEST_PAGE_SHIFT)
-        return;
-    placed = r->mmio.opaque;
-    region_table_remove(pages->placed, gpa, r->len, REGION_MMIO);
-    placed_free(placed);
+    while ((r = region_table_find_from(pages->placed, gpa)) != NULL && r->gpa < end) {
+        gpa = MAX(gpa, r->gpa);
+        cut(pages, r, gpa, MIN(r->gpa + r->len, end) - gpa);
+    }
 }

@@ -33,6 +33,9 @@ struct placement_ops {
     int (*place)(struct guest *guest, const struct placement_range *range, uint64_t gpa);
     /* Takes away what place put there. */
     void (*remove)(struct guest *guest, const struct placement_range *range, uint64_t gpa);
+    /* Ranges of one file that follow each other, in it and in the guest, may be placed and removed as one,
+     * and what was placed as one removed in parts. */
+    bool in_runs;
 };
 
 /* The best placement for a range, or the demanded one. NULL: the demanded one cannot be had, *why says why.

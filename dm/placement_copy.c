@@ -68,4 +68,5 @@ const struct placement_ops placement_copy = {
     .refuses = copy_refuses,
     .place = copy_place,
     .remove = copy_remove,
+    .in_runs = true,
 };

@@ -45,4 +45,5 @@ const struct placement_ops placement_foreign = {
     .refuses = foreign_refuses,
     .place = foreign_place,
     .remove = foreign_remove,
+    .in_runs = true,
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * shmem.c - see shmem.h. The invariant: what the guest can touch is always exactly what the tables of the
- * regions say. A MAP that fails at any step leaves no trace.
+ * shmem.c - see shmem.h: regions, what is mapped in them, and where the guest sees it. The invariant: what
+ * the guest can touch is always exactly what the tables of the regions say. A MAP that fails at any step
+ * leaves no trace.
  */
 #include "dm/shmem.h"
 
@@ -13,33 +14,10 @@
 #include "common/region_table.h"
 #include "dm/guest.h"
 #include "dm/placement.h"
-#include "dm/shmem_file.h"
+#include "dm/shmem_internal.h"
 
 /* A region begins at a multiple of its size, up to this: the guest may map it with large pages. */
 #define MAX_ALIGN GIB(1)
-
-struct shmem_region {
-    struct shmem *shmem;
-    struct shmem_region_info info;
-    struct region_table *maps; /* owned: REGION_SHMEM, by offset in the region */
-    struct shmem_placed placed[NR_PLACEMENTS];
-};
-
-struct shmem {
-    struct guest *guest;
-    char name[64];
-    struct shmem_options options;
-    size_t nr_regions;
-    struct shmem_region *regions; /* owned, by shmid */
-    uint64_t window_len;
-    bool shown;
-    uint64_t gpa; /* of the window, when shown */
-    struct shmem_file_set files;
-    struct shmem_stats stats;
-    uint32_t last_serial;
-    unsigned placements_logged; /* bits by enum placement: a choice is logged once, not for each mapping */
-    struct log_limit limit;
-};
 
 /* ---- regions and their layout ------------------------------------------------------------------------ */
 
@@ -231,148 +209,6 @@ static void placed_count(struct shmem_region *r, const struct region *m, int sig
     placed->bytes += sign > 0 ? m->len : -m->len;
 }
 
-/* ---- accesses and copies ------------------------------------------------------------------------------ */
-
-/* What a piece of a region is: mapped, when *map is set, or not, up to *len bytes of the wanted ones. */
-static void region_piece(struct shmem_region *r, uint64_t offset, uint64_t *len, const struct region **map)
-{
-    const struct region *m = region_table_find_from(r->maps, offset);
-
-    *map = NULL;
-    *len = MIN(*len, r->info.len - offset);
-    if (m == NULL)
-        return;
-    if (m->gpa > offset) {
-        *len = MIN(*len, m->gpa - offset);
-        return;
-    }
-    *map = m;
-    *len = MIN(*len, m->len - (offset - m->gpa));
-}
-
-static bool map_copy(const struct region *m, uint64_t offset, void *buf, size_t len, bool to_file)
-{
-    return shmem_file_copy(m->shmem.file, m->shmem.file_offset + (offset - m->gpa), buf, len, to_file);
-}
-
-static void region_access(void *opaque, uint64_t offset, struct guest_access *access)
-{
-    struct shmem_region *r = opaque;
-
-    for (size_t done = 0; done < access->len;) {
-        uint64_t part = access->len - done;
-        const struct region *m;
-        uint8_t *data = (uint8_t *)access->data + done;
-
-        if (offset + done >= r->info.len)
-            return;
-        region_piece(r, offset + done, &part, &m);
-        if (m == NULL || (access->write && !m->shmem.writable)) {
-            if (m == NULL)
-                r->shmem->stats.unmapped_accesses++;
-            if (!access->write)
-                memset(data, 0xff, part);
-        } else if (!map_copy(m, offset + done, data, part, access->write)) {
-            r->shmem->stats.faults++;
-            log_limited(&r->shmem->limit, LOG_LEVEL_WARNING,
-                        "%s: the guest touches shared memory whose file the back-end has made shorter",
-                        r->shmem->name);
-        }
-        done += part;
-    }
-}
-
-void shmem_access(void *opaque, uint64_t offset, struct guest_access *access)
-{
-    struct shmem *shmem = opaque;
-
-    for (size_t i = 0; i < shmem->nr_regions; i++) {
-        struct shmem_region *r = &shmem->regions[i];
-        uint64_t first = MAX(offset, r->info.offset);
-        uint64_t end = MIN(offset + access->len, r->info.offset + r->info.len);
-        struct guest_access part = *access;
-
-        if (first >= end)
-            continue;
-        part.data = (uint8_t *)access->data + (first - offset);
-        part.len = end - first;
-        region_access(r, first - r->info.offset, &part);
-    }
-}
-
-int shmem_window_copy(void *window, uint64_t gpa, void *buf, size_t len, bool to_guest)
-{
-    struct shmem_region *r = window;
-    uint64_t offset = gpa - r->shmem->gpa - r->info.offset;
-
-    for (size_t done = 0; done < len;) {
-        uint64_t part = len - done;
-        const struct region *m;
-
-        if (offset + done >= r->info.len)
-            return -EFAULT;
-        region_piece(r, offset + done, &part, &m);
-        if (m == NULL || (to_guest && !m->shmem.writable) ||
-            !map_copy(m, offset + done, (uint8_t *)buf + done, part, to_guest))
-            return -EFAULT;
-        done += part;
-    }
-    return 0;
-}
-
-bool shmem_window_covers(void *window, uint64_t gpa, uint64_t len, bool writable)
-{
-    struct shmem_region *r = window;
-    uint64_t offset = gpa - r->shmem->gpa - r->info.offset;
-
-    while (len > 0) {
-        uint64_t part = len;
-        const struct region *m;
-
-        if (offset >= r->info.len)
-            return false;
-        region_piece(r, offset, &part, &m);
-        if (m == NULL || (writable && !m->shmem.writable))
-            return false;
-        offset += part;
-        len -= part;
-    }
-    return true;
-}
-
-const struct shmem *shmem_window_owner(const void *window)
-{
-    return ((const struct shmem_region *)window)->shmem;
-}
-
-size_t shmem_window_nr_mappings(const void *window)
-{
-    return region_table_count(((const struct shmem_region *)window)->maps);
-}
-
-bool shmem_window_mapping_from(const void *window, uint64_t gpa, struct shmem_window_mapping *mapping)
-{
-    const struct shmem_region *r = window;
-    uint64_t start = r->shmem->gpa + r->info.offset;
-    const struct region *m = region_table_find_from(r->maps, gpa - start);
-    const struct shmem_file *file;
-
-    if (m == NULL)
-        return false;
-    file = m->shmem.file;
-    *mapping = (struct shmem_window_mapping){
-        .gpa = start + m->gpa,
-        .len = m->len,
-        .fd_offset = m->shmem.file_offset,
-        .serial = m->shmem.serial,
-        /* The file of shared pages only names them, and a device's is not for everybody to map. */
-        .plain = m->shmem.writable && file->shared && file->allocation == NULL &&
-                 m->shmem.file_offset % file->unit == 0 && m->len % file->unit == 0,
-        .fd = file->fd,
-    };
-    return true;
-}
-
 /* ---- where the guest sees it ----------------------------------------------------------------------- */
 
 static struct placement_range range_of(const struct region *m)
@@ -380,23 +216,68 @@ static struct placement_range range_of(const struct region *m)
     return (struct placement_range){m->shmem.file, m->shmem.file_offset, m->len, m->shmem.writable};
 }
 
-static int map_place(struct shmem_region *r, const struct region *m)
+/* The mappings from m on that are placed alike and can be placed as one; *end: where they end. */
+static struct placement_range run_from(const struct shmem_region *r, const struct region *m, uint64_t *end)
 {
-    const struct placement_ops *ops = placement_get(m->shmem.placement);
     struct placement_range range = range_of(m);
+    bool in_runs = placement_get(m->shmem.placement)->in_runs;
+    uint8_t placement = m->shmem.placement;
+
+    *end = m->gpa + m->len;
+    while (in_runs && (m = region_table_next(r->maps, m)) != NULL && m->gpa == *end &&
+           m->shmem.placement == placement && m->shmem.file == range.file &&
+           m->shmem.writable == range.writable && m->shmem.file_offset == range.file_offset + range.len) {
+        range.len += m->len;
+        *end += m->len;
+    }
+    return range;
+}
+
+static int range_place(struct shmem_region *r, uint8_t placement, const struct placement_range *range,
+                       uint64_t offset)
+{
+    const struct placement_ops *ops = placement_get(placement);
 
     if (!r->shmem->shown || ops->place == NULL)
         return 0;
-    return ops->place(r->shmem->guest, &range, r->shmem->gpa + r->info.offset + m->gpa);
+    return ops->place(r->shmem->guest, range, r->shmem->gpa + r->info.offset + offset);
+}
+
+static int map_place(struct shmem_region *r, const struct region *m)
+{
+    struct placement_range range = range_of(m);
+
+    return range_place(r, m->shmem.placement, &range, m->gpa);
+}
+
+static void range_remove(struct shmem_region *r, uint8_t placement, const struct placement_range *range,
+                         uint64_t offset)
+{
+    const struct placement_ops *ops = placement_get(placement);
+
+    if (r->shmem->shown && ops->remove != NULL)
+        ops->remove(r->shmem->guest, range, r->shmem->gpa + r->info.offset + offset);
 }
 
 static void map_remove(struct shmem_region *r, const struct region *m)
 {
-    const struct placement_ops *ops = placement_get(m->shmem.placement);
     struct placement_range range = range_of(m);
 
-    if (r->shmem->shown && ops->remove != NULL)
-        ops->remove(r->shmem->guest, &range, r->shmem->gpa + r->info.offset + m->gpa);
+    range_remove(r, m->shmem.placement, &range, m->gpa);
+}
+
+/* Takes away all that is placed. */
+static void maps_remove(struct shmem_region *r)
+{
+    const struct region *m;
+    uint64_t at = 0, end;
+
+    while ((m = region_table_find_from(r->maps, at)) != NULL) {
+        struct placement_range range = run_from(r, m, &end);
+
+        range_remove(r, m->shmem.placement, &range, m->gpa);
+        at = end;
+    }
 }
 
 static void window_regions_remove(struct shmem *shmem, size_t nr)
@@ -427,20 +308,34 @@ static void map_trap(struct shmem_region *r, struct region m, int rc)
     region_table_insert(r->maps, &m);
 }
 
-/* Places all that is mapped. What cannot be placed here, though it could elsewhere, is served by traps. */
-static void maps_place(struct shmem_region *r)
+/* Places what is mapped from one offset to another, each by itself. */
+static void maps_place_singly(struct shmem_region *r, uint64_t at, uint64_t end)
 {
-    const struct region *m = region_table_find_from(r->maps, 0);
+    const struct region *m;
 
-    for (; m != NULL; m = region_table_next(r->maps, m)) {
-        uint64_t offset = m->gpa;
-
+    while (at < end && (m = region_table_find_from(r->maps, at)) != NULL) {
         int rc = map_place(r, m);
 
-        if (rc == 0)
-            continue;
-        map_trap(r, *m, rc);
-        m = region_table_find(r->maps, offset);
+        at = m->gpa + m->len;
+        if (rc != 0)
+            map_trap(r, *m, rc);
+    }
+}
+
+/* Places all that is mapped, where possible with few calls: there may be a million of mappings, and the guest
+ * waits. What cannot be placed here, though it could elsewhere, is served by traps. */
+static void maps_place(struct shmem_region *r)
+{
+    const struct region *m;
+    uint64_t at = 0, end;
+
+    while ((m = region_table_find_from(r->maps, at)) != NULL) {
+        struct placement_range range = run_from(r, m, &end);
+
+        at = m->gpa;
+        if (range_place(r, m->shmem.placement, &range, at) != 0)
+            maps_place_singly(r, at, end);
+        at = end;
     }
 }
 
@@ -454,7 +349,7 @@ int shmem_show(struct shmem *shmem, uint64_t gpa)
         struct shmem_region *r = &shmem->regions[i];
         struct region window = {.gpa = gpa + r->info.offset, .len = r->info.len, .kind = REGION_WINDOW};
 
-        window.window.access = region_access;
+        window.window.access = shmem_region_access;
         window.window.opaque = r;
         window.window.shmid = r->info.shmid;
         rc = region_table_insert(shmem->guest->regions, &window);
@@ -482,13 +377,8 @@ void shmem_hide(struct shmem *shmem)
 
     if (!shmem->shown)
         return;
-    for (size_t i = 0; i < shmem->nr_regions; i++) {
-        struct shmem_region *r = &shmem->regions[i];
-
-        for (const struct region *m = region_table_find_from(r->maps, 0); m != NULL;
-             m = region_table_next(r->maps, m))
-            map_remove(r, m);
-    }
+    for (size_t i = 0; i < shmem->nr_regions; i++)
+        maps_remove(&shmem->regions[i]);
     shmem->shown = false;
     hv->ops->range_remove(hv, ACCESS_MMIO, shmem->gpa, shmem->window_len);
     window_regions_remove(shmem, shmem->nr_regions);
@@ -623,11 +513,11 @@ int shmem_map(struct shmem *shmem, const struct shmem_request *request, const ch
     return 0;
 }
 
-static void map_drop(struct shmem_region *r, const struct region *m)
+/* Of a mapping that is not placed any more. */
+static void map_forget(struct shmem_region *r, const struct region *m)
 {
     struct region gone = *m;
 
-    map_remove(r, &gone);
     placed_count(r, &gone, -1);
     region_table_remove(r->maps, gone.gpa, gone.len, REGION_SHMEM);
     shmem_file_put(gone.shmem.file);
@@ -646,7 +536,8 @@ int shmem_unmap(struct shmem *shmem, const struct shmem_request *request, const 
         shmem->stats.refused++;
         return r != NULL ? -ENOENT : -EINVAL;
     }
-    map_drop(r, m);
+    map_remove(r, m);
+    map_forget(r, m);
     shmem->stats.unmaps++;
     guest_memory_changes(shmem->guest);
     return 0;
@@ -657,10 +548,12 @@ void shmem_unmap_all(struct shmem *shmem)
     bool any = shmem->stats.nr_mappings > 0;
 
     for (size_t i = 0; i < shmem->nr_regions; i++) {
+        struct shmem_region *r = &shmem->regions[i];
         const struct region *m;
 
-        while ((m = region_table_find_from(shmem->regions[i].maps, 0)) != NULL)
-            map_drop(&shmem->regions[i], m);
+        maps_remove(r);
+        while ((m = region_table_find_from(r->maps, 0)) != NULL)
+            map_forget(r, m);
     }
     if (any)
         guest_memory_changes(shmem->guest);

@@ -226,11 +226,22 @@ void placed_forget_device(struct placed *placed, uint64_t gpa, uint64_t nr_pages
 
 /* ---- what a predecessor left ----------------------------------------------------------------------- */
 
+static bool page_noted(const struct saved_chunk *chunk, unsigned page)
+{
+    return chunk->pages[page / 64] >> (page % 64) & 1;
+}
+
 static void chunk_sweep(const struct saved_chunk *chunk, const struct placed_sweep *sweep, void *ctx)
 {
-    for (unsigned bit = 0; bit < PLACED_CHUNK_PAGES; bit++)
-        if (chunk->pages[bit / 64] >> (bit % 64) & 1)
-            sweep->page(ctx, (enum placed_kind)(chunk->key % 2), chunk->key / 2 * PLACED_CHUNK_PAGES + bit);
+    uint64_t first = chunk->key / 2 * PLACED_CHUNK_PAGES;
+    unsigned end;
+
+    for (unsigned page = 0; page < PLACED_CHUNK_PAGES; page = end + 1) {
+        for (end = page; end < PLACED_CHUNK_PAGES && page_noted(chunk, end);)
+            end++;
+        if (end > page)
+            sweep->pages(ctx, (enum placed_kind)(chunk->key % 2), first + page, end - page);
+    }
 }
 
 void placed_sweep(struct placed *placed, const struct placed_sweep *sweep, void *ctx)

@@ -51,7 +51,7 @@ uint64_t *placed_copied_pages(struct placed *placed);
 
 /* Calls the functions with all that is noted, then forgets it. */
 struct placed_sweep {
-    void (*page)(void *ctx, enum placed_kind kind, uint64_t gfn);
+    void (*pages)(void *ctx, enum placed_kind kind, uint64_t gfn, uint64_t nr_pages);
     void (*device)(void *ctx, const struct placed_device *device);
 };
 void placed_sweep(struct placed *placed, const struct placed_sweep *sweep, void *ctx);

@@ -351,16 +351,16 @@ static void device_remove(struct hypervisor *hv, uint64_t nr_pages, uint64_t gpa
 
 /* ---- life cycle ------------------------------------------------------------------------------------ */
 
-static void sweep_page(void *ctx, enum placed_kind kind, uint64_t gfn)
+static void sweep_pages(void *ctx, enum placed_kind kind, uint64_t gfn, uint64_t nr_pages)
 {
     struct xen_pages *pages = ctx;
 
     switch (kind) {
     case PLACED_COPY:
-        privileged_own_remove(pages->env.priv, gfn, 1);
+        privileged_own_remove(pages->env.priv, gfn, nr_pages);
         return;
     case PLACED_SHARED:
-        privileged_shared_remove(pages->env.priv, gfn, 1);
+        privileged_shared_remove(pages->env.priv, gfn, nr_pages);
         return;
     }
 }
@@ -375,7 +375,7 @@ static void sweep_device(void *ctx, const struct placed_device *device)
 
 int xen_pages_new(struct xen_pages **out, const struct xen_pages_env *env)
 {
-    static const struct placed_sweep sweep = {.page = sweep_page, .device = sweep_device};
+    static const struct placed_sweep sweep = {.pages = sweep_pages, .device = sweep_device};
     struct xen_pages *pages = calloc(1, sizeof(*pages));
     int rc;
 

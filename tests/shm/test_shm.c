@@ -909,6 +909,91 @@ START_TEST(a_token_that_grows)
 }
 END_TEST
 
+/* Calls that place or remove shared pages, and the page of the guest at which placing fails; 0: none. */
+static struct hypervisor_page_ops page_ops_counted;
+static const struct hypervisor_page_ops *local_page_ops;
+static unsigned nr_places, nr_removes;
+static uint64_t unplaceable;
+
+static int count_place(struct hypervisor *h, uint64_t page, uint64_t nr_pages, uint64_t gpa)
+{
+    nr_places++;
+    if (unplaceable >= gpa && unplaceable < gpa + nr_pages * PAGE)
+        return -ENOMEM;
+    return local_page_ops->shared_place(h, page, nr_pages, gpa);
+}
+
+static void count_remove(struct hypervisor *h, uint64_t nr_pages, uint64_t gpa)
+{
+    nr_removes++;
+    local_page_ops->shared_remove(h, nr_pages, gpa);
+}
+
+/* The page of the allocation that the guest has at each page of the region; 0: none. */
+static void runs_check(const uint8_t *pages, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++) {
+        ck_assert_uint_eq(guest_read(i * PAGE, 1), pages[i] ? pages[i] : 0xff);
+        ck_assert(guest_traps(i * PAGE) == (pages[i] == 0 || WINDOW + i * PAGE == unplaceable));
+    }
+}
+
+/* However many mappings there are, a window that comes and goes takes a few calls. */
+START_TEST(mappings_in_runs)
+{
+    uint8_t pages[96];
+    const struct hypervisor_ops *ops = hv->ops;
+    struct user user;
+    int fd;
+
+    local_page_ops = ops->pages;
+    page_ops_counted = *local_page_ops;
+    page_ops_counted.shared_place = count_place;
+    page_ops_counted.shared_remove = count_remove;
+    ops_changed = *ops;
+    ops_changed.pages = &page_ops_counted;
+    hv->ops = &ops_changed;
+    user_start(&user, "lib", NULL);
+    fd = user_alloc(&user, 64 * PAGE);
+    for (unsigned i = 0; i < 64; i++)
+        ck_assert_int_eq(user_do(&user, USER_WRITE, i * PAGE, i + 1), 0);
+    /* Three runs: 1 to 64 in their order, a gap, 1 to 16, and 64 to 50, each of which is a run by itself. */
+    for (unsigned i = 0; i < 96; i++) {
+        pages[i] = (uint8_t)(i < 64 ? i + 1 : i == 64 ? 0 : i < 81 ? i - 64 : 64 - (i - 81));
+        if (pages[i] != 0)
+            ck_assert_int_eq(map(fd, (pages[i] - 1u) * PAGE, i * PAGE, PAGE, true), 0);
+    }
+    runs_check(pages, 96);
+    ck_assert_int_eq(unmap(10 * PAGE, PAGE), 0);
+    pages[10] = 0;
+    nr_places = nr_removes = 0;
+    shmem_hide(shmem);
+    ck_assert_uint_eq(nr_removes, 3 + 15);
+    ck_assert_int_eq(shmem_show(shmem, WINDOW), 0);
+    ck_assert_uint_eq(nr_places, 3 + 15);
+    runs_check(pages, 96);
+    /* A run that cannot be placed as one is placed but for what it fails at; that traps. */
+    shmem_hide(shmem);
+    unplaceable = WINDOW + 20 * PAGE;
+    ck_assert_int_eq(shmem_show(shmem, WINDOW), 0);
+    runs_check(pages, 96);
+    ck_assert_uint_eq(shmem_placed_get(shmem, 0, PLACEMENT_TRAP).nr_mappings, 1);
+    /* One of the middle goes, then all do. */
+    ck_assert_int_eq(unmap(30 * PAGE, PAGE), 0);
+    pages[30] = 0;
+    runs_check(pages, 96);
+    nr_removes = 0;
+    shmem_unmap_all(shmem);
+    ck_assert_uint_lt(nr_removes, 6 + 15);
+    unplaceable = 0;
+    memset(pages, 0, sizeof(pages));
+    runs_check(pages, 96);
+    hv->ops = ops;
+    close(fd);
+    user_end(&user);
+}
+END_TEST
+
 /* One that never reads replies. */
 START_TEST(silent_client)
 {
@@ -957,6 +1042,7 @@ int main(void)
     tcase_add_test(tc, hostile_requests);
     tcase_add_test(tc, fds_to_lose);
     tcase_add_test(tc, a_token_that_grows);
+    tcase_add_test(tc, mappings_in_runs);
     tcase_add_test(tc, silent_client);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
