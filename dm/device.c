@@ -471,7 +471,7 @@ int device_new(struct device **out, struct guest *guest, const struct device_opt
         .wait_limit = options->wait_limit,
         .shmem_bit = options->shmem_bit,
         .shmem_ack_always = options->shmem_ack_always,
-        .xen_mmap = device_memory_mode(options) == MEMORY_XEN_MMAP,
+        .memory_changes = device_memory_mode(options) == MEMORY_XEN_MMAP,
     };
     int rc = -ENOMEM;
 

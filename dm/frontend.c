@@ -392,7 +392,7 @@ int frontend_new(struct frontend **out, struct ev_loop *loop, const struct front
     fe->backend_peer = -1;
     fe->shmem_bit = options->shmem_bit != 0 ? options->shmem_bit : VHOST_USER_PROTOCOL_F_SHMEM_MAP;
     fe->shmem_ack_always = options->shmem_ack_always;
-    fe->xen_mmap = options->xen_mmap;
+    fe->memory_changes = options->memory_changes;
     fe->job = FRONTEND_NO_JOB;
     list_init(&fe->config_writes);
     watchers_init(fe);

@@ -79,9 +79,8 @@ struct frontend_options {
     uint64_t features_mask; /* virtio features that may be negotiated with the back-end */
     double reply_limit;     /* seconds; 0: FRONTEND_REPLY_LIMIT */
     double wait_limit;      /* seconds that the back-end's socket may be missing for; 0: it must be there */
-    unsigned shmem_bit; /* protocol feature that means SHMEM_MAP to an old back-end; 0: the final one, 22 */
-    bool xen_mmap;      /* the back-end is to map guest memory itself: XEN_MMAP is negotiated, where it is
-                           offered, and memory that comes and goes (CONFIGURE_MEM_SLOTS) */
+    unsigned shmem_bit;  /* protocol feature that means SHMEM_MAP to an old back-end; 0: the final one, 22 */
+    bool memory_changes; /* memory comes and goes while the rings run: CONFIGURE_MEM_SLOTS is wanted */
     bool shmem_ack_always; /* an old back-end waits for an answer to each SHMEM_MAP and UNMAP, asked for or
                               not */
 };

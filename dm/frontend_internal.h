@@ -91,7 +91,7 @@ struct frontend {
     uint64_t features_mask;
     double reply_limit, wait_limit;
     unsigned shmem_bit;
-    bool shmem_ack_always, xen_mmap;
+    bool shmem_ack_always, memory_changes;
     int (*connect)(void *ctx, const char *socket); /* NULL: as usual */
     const struct frontend_callbacks *callbacks;
     void *ctx;

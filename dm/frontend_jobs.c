@@ -14,9 +14,11 @@
 
 #define PROTOCOL_BIT(name) ((uint64_t)1 << VHOST_USER_PROTOCOL_F_##name)
 /* What is handled here, and so may be negotiated. CONFIG is added when config space is wanted. */
+/* XEN_MMAP whoever is to map the guest's memory: back-ends that were built for Xen (rust-vmm's) read a memory
+ * table of no other form, and take a region without flags for an ordinary file. */
 #define PROTOCOL_WANTED                                                                                    \
     (PROTOCOL_BIT(MQ) | PROTOCOL_BIT(REPLY_ACK) | PROTOCOL_BIT(BACKEND_REQ) | PROTOCOL_BIT(RESET_DEVICE) | \
-     PROTOCOL_BIT(STATUS))
+     PROTOCOL_BIT(STATUS) | PROTOCOL_BIT(XEN_MMAP))
 
 static void put_u64(struct vhost_user_msg *msg, uint64_t value)
 {
@@ -65,8 +67,8 @@ static uint64_t protocol_wanted(const struct frontend *fe)
     /* The requests need the back-end's own channel, and fds on it. */
     if (fe->callbacks->shmem_map != NULL && (fe->protocol_offered & needed) == needed)
         wanted |= PROTOCOL_BIT(BACKEND_SEND_FD) | (uint64_t)1 << fe->shmem_bit;
-    if (fe->xen_mmap)
-        wanted |= PROTOCOL_BIT(XEN_MMAP) | PROTOCOL_BIT(CONFIGURE_MEM_SLOTS);
+    if (fe->memory_changes)
+        wanted |= PROTOCOL_BIT(CONFIGURE_MEM_SLOTS);
     return wanted;
 }
 

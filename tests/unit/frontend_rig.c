@@ -157,6 +157,8 @@ void rig_setup(void)
     ev_async_init(&async, async_event);
     ev_async_start(events.loop, &async);
     fake_backend_defaults(&fake);
+    /* Which form a memory table has is for test_frontend_memory.c. */
+    fake.protocol_features &= ~((uint64_t)1 << VHOST_USER_PROTOCOL_F_XEN_MMAP);
     fake.wake = fake_wakes;
     fake.ctx = &async;
     memfd = memfd_create("test", MFD_CLOEXEC);
