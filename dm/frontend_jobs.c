@@ -230,6 +230,8 @@ static bool has_config_write(const struct frontend *fe)
 static void get_config_sent(struct frontend *fe)
 {
     fe->config_written = has_config_write(fe);
+    /* What was read before, and is not reported yet, may be older than a write. */
+    fe->config_report = false;
 }
 
 static int get_config_reply(struct frontend *fe, const struct vhost_user_msg *msg)
