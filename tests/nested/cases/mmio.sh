@@ -30,13 +30,15 @@ status=/sys/bus/virtio/devices/virtio0/status
 echo virtio0 >$driver/unbind
 [ ! -b /dev/vda ] || fail "the disk is still there"
 [ $(($(cat $status) & 0xe)) = 0 ] || fail "no end of the reset"
-# Linux's virtio_mmio does not wait for the end of a reset, and need not.
-for n in 1 2 3 4 5; do
+# Linux's virtio_mmio does not wait for the end of a reset, and need not. (The name of a disk that has just gone may not be
+# free yet.)
+for round in 1 2 3 4 5; do
     echo virtio0 >$driver/bind
-    disk_wait vda 30
-    [ $n = 5 ] || echo virtio0 >$driver/unbind
+    disk=$(ls /sys/bus/virtio/devices/virtio0/block)
+    disk_wait "$disk" 30
+    [ $round = 5 ] || echo virtio0 >$driver/unbind
 done
-dd if=/dev/vda bs=4096 count=16 iflag=direct 2>/dev/null | cmp - /tmp/block || fail "other contents than before"
+dd if="/dev/$disk" bs=4096 count=16 iflag=direct 2>/dev/null | cmp - /tmp/block || fail "other contents than before"
 [ $(($(cat $status) & 0x40)) = 0 ] || fail "the device needs a reset"
 kernel_quiet LNRO
 GUEST
