@@ -1,8 +1,9 @@
 # Guests: hvm pvh
 # A device whose back-end maps the guest's memory itself (memory=xen-mmap), virtio-pmem with our example, beside a
 # disk that is copied for (bounce): what either side writes the other sees, flushes, data from one device to the
-# other. Another back-end of that kind is told of the memory that the first one maps. The first is killed: the device asks for a reset and flushes fail; once it is there again and the driver
-# bound anew, all is as before. Then vhost-dm is killed and started again, with nothing on its way.
+# other. Another back-end of that kind is told of the memory that the first one maps. The first is killed: the device
+# asks for a reset and flushes fail; once it is there again and the driver bound anew, all is as before. Then vhost-dm
+# is killed and started again, with nothing on its way.
 . cases/lib.sh
 . cases/confined.sh
 disk_make disk 16
