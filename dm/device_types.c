@@ -192,6 +192,11 @@ static const struct device_type device_types[] = {
     {.name = "video-encoder", .virtio_id = VIRTIO_ID_VIDEO_ENCODER, .no_bounce = true},
     {.name = "video-decoder", .virtio_id = VIRTIO_ID_VIDEO_DECODER, .no_bounce = true},
     {.name = "media", .virtio_id = VIRTIO_ID_MEDIA, .no_bounce = true},
+    /* 5.8.4: what is read depends on what was written just before, and a read waits for nobody. */
+    {.name = "input",
+     .virtio_id = VIRTIO_ID_INPUT,
+     .no_way = "its driver asks for parts of configuration space by writing to it, which is not passed on "
+               "in time; use xl's vkb device, or QEMU's input devices"},
 };
 
 const struct device_type *device_type_find(const char *name)

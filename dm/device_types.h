@@ -48,6 +48,8 @@ struct device_type {
      * is served as a type without a virtio id, whose options say the rest, by a back-end that maps the
      * guest's memory. */
     bool no_bounce;
+    /* Why no back-end can serve it here, for people; NULL: one can. */
+    const char *no_way;
     uint32_t pci_class; /* 24 bits: class, subclass, interface */
     size_t config_len;  /* bytes of config space */
     size_t config_min;  /* what the back-end must serve of it */

@@ -291,6 +291,9 @@ static int pair_wrong(const struct device_pair *pair, const char *fmt, ...)
 
 static int type_refused(const struct device_pair *pair, const struct device_type *type)
 {
+    if (type->no_way != NULL)
+        return pair_wrong(pair, "%s=%s: type %s cannot be had: %s", pair->key, pair->value, type->name,
+                          type->no_way);
     return pair_wrong(
         pair,
         "%s=%s: requests of %s carry guest addresses, which cannot be copied: with a back-end that "
@@ -305,9 +308,9 @@ static int type_set(struct device_options *device, const struct device_pair *pai
 
     device->type = device_type_find(pair->value);
     if (device->type != NULL)
-        return device->type->no_bounce ? type_refused(pair, device->type) : 0;
+        return device->type->no_bounce || device->type->no_way != NULL ? type_refused(pair, device->type) : 0;
     for (size_t i = 0; (type = device_type_at(i)) != NULL; i++)
-        if (!type->no_bounce)
+        if (!type->no_bounce && type->no_way == NULL)
             snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i > 0 ? ", " : "",
                      type->name);
     return pair_wrong(pair, "type=%.60s: must be one of %s", pair->value, names);
@@ -390,7 +393,7 @@ static int type_check(const struct device_options *device, const struct device_p
     }
     if (device->virtio_id == 0 || device->nr_queues == 0 || !device->config_size_given)
         return pair_wrong(pair, "type=%s needs virtio-id=, queues= and config-size=", type->name);
-    if (known != NULL && known->no_bounce && device->memory == MEMORY_BOUNCE) {
+    if (known != NULL && (known->no_way != NULL || (known->no_bounce && device->memory == MEMORY_BOUNCE))) {
         char id[8];
 
         snprintf(id, sizeof(id), "%u", device->virtio_id);

@@ -101,6 +101,15 @@ START_TEST(memory_modes)
 }
 END_TEST
 
+START_TEST(types_that_cannot_be_had)
+{
+    refuses("type=input,socket=/s", "type input cannot be had: its driver asks for parts of configuration");
+    refuses("type=generic,virtio-id=18,queues=2,config-size=136,socket=/s", "type input cannot be had");
+    refuses("type=generic,virtio-id=18,queues=2,config-size=136,memory=xen-mmap,socket=/s", "cannot be had");
+    refuses("type=inputs,socket=/s", "must be one of blk, pmem, net, fs, vsock, rng, generic");
+}
+END_TEST
+
 START_TEST(keys_of_types)
 {
     takes("tag=share,socket=/s,type=fs,queues=63");
@@ -269,6 +278,7 @@ int main(void)
     tcase_add_test(tcase, types);
     tcase_add_test(tcase, types_that_cannot_be_copied);
     tcase_add_test(tcase, memory_modes);
+    tcase_add_test(tcase, types_that_cannot_be_had);
     tcase_add_test(tcase, keys_of_types);
     tcase_add_test(tcase, keys_of_generic);
     tcase_add_test(tcase, config_of_net);
