@@ -18,7 +18,8 @@ libxenhv_la_SOURCES = \
 	xen/kept.c xen/kept.h \
 	xen/no_save.c xen/no_save.h \
 	xen/placed.c xen/placed.h \
-	xen/privileged.c xen/privileged.h xen/privileged_requests.c \
+	xen/privileged.c xen/privileged.h xen/privileged_internal.h xen/privileged_device.c \
+	xen/privileged_requests.c \
 	xen/pvh_acpi.c xen/pvh_acpi.h \
 	xen/toolstack.c xen/toolstack.h \
 	xen/xen_attach.c xen/xen_internal.h \

@@ -26,23 +26,16 @@
 #include "common/process.h"
 #include "common/util.h"
 #include "common/vhost_user_channel.h"
-#include "dm/device_memory.h"
 #include "dm/devices_list.h"
 #include "dm/host.h"
-#include "xen/device_grants.h"
 #include "xen/domain.h"
-#include "xen/holder.h"
-#include "xen/kept.h"
+#include "xen/privileged_internal.h"
 #include "xen/xen_logger.h"
 
-/* No x86 or Arm processor has wider guest-physical addresses. */
-#define GFN_MAX (((uint64_t)1 << (52 - GUEST_PAGE_SHIFT)) - 1)
 /* The most that a guest gets of this host's memory beyond its own; its holder's is in the scope. */
 #define OWN_PAGES_MAX (GIB(1) >> GUEST_PAGE_SHIFT)
 /* Of one request that only counts them. */
 #define COUNT_PAGES_MAX ((uint64_t)1 << 32)
-/* More devices than a guest can have. */
-#define LIST_MAX 64
 /* A pause of ours, and one while pages are placed. */
 #define PAUSES_MAX 2
 
@@ -50,23 +43,6 @@
 #define TABLE_PAGES(nr_pages) ((nr_pages) / 512 + 8)
 /* In all: for pages that lie in runs of 16 and more, or are far fewer than there may be. */
 #define TABLE_PAGES_MAX(nr_pages) ((nr_pages) / 16)
-
-struct server {
-    struct privileged base;
-    struct privileged_scope scope;
-    xc_interface *xch;
-    xenforeignmemory_handle *fmem;
-    struct holder *holder; /* NULL before HOLDER_INIT */
-    uint64_t holder_pages; /* its size */
-    struct kept *kept;
-    bool over; /* its files are gone, and so may be the record: nothing is done any more */
-    struct device_grants *grants;
-    const char *listed[LIST_MAX]; /* of grants: the list that is being made */
-    size_t nr_listed;
-};
-
-typedef int op_fn(struct server *s, const struct privileged_request *q, int fd,
-                  struct privileged_reply *reply, int *fd_out);
 
 /* privcmd, good for one domain from now on. */
 static int privcmd_open(domid_t domid, int *fd)
@@ -86,7 +62,7 @@ static int privcmd_open(domid_t domid, int *fd)
 
 /* ---- the guest's memory ---------------------------------------------------------------------------- */
 
-static int guest_pause(struct server *s)
+static int guest_pause(struct privileged_server *s)
 {
     int rc;
 
@@ -100,7 +76,7 @@ static int guest_pause(struct server *s)
     return rc;
 }
 
-static int guest_unpause(struct server *s)
+static int guest_unpause(struct privileged_server *s)
 {
     int rc;
 
@@ -111,28 +87,28 @@ static int guest_unpause(struct server *s)
     return rc;
 }
 
-static int op_pause(struct server *s, const struct privileged_request *q, int fd,
+static int op_pause(struct privileged_server *s, const struct privileged_request *q, int fd,
                     struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
     return guest_pause(s);
 }
 
-static int op_unpause(struct server *s, const struct privileged_request *q, int fd,
+static int op_unpause(struct privileged_server *s, const struct privileged_request *q, int fd,
                       struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
     return guest_unpause(s);
 }
 
-static int op_guest_open(struct server *s, const struct privileged_request *q, int fd,
+static int op_guest_open(struct privileged_server *s, const struct privileged_request *q, int fd,
                          struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply;
     return privcmd_open(s->scope.domid, fd_out);
 }
 
-static int op_tables_grow(struct server *s, const struct privileged_request *q, int fd,
+static int op_tables_grow(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     uint64_t size, now, more = TABLE_PAGES(q->nr_pages);
@@ -154,7 +130,7 @@ static int op_tables_grow(struct server *s, const struct privileged_request *q, 
 
 /* The limit as it is. If it is not what we have set, it is somebody else's (xl mem-max), and nothing of it is
  * ours. */
-static int limit_get(struct server *s, struct kept_limit *limit)
+static int limit_get(struct privileged_server *s, struct kept_limit *limit)
 {
     struct domain_info info;
     int rc = domain_info_get(s->xch, s->scope.domid, &info);
@@ -168,7 +144,7 @@ static int limit_get(struct server *s, struct kept_limit *limit)
     return 0;
 }
 
-static int limit_set(struct server *s, const struct kept_limit *from, const struct kept_limit *to)
+static int limit_set(struct privileged_server *s, const struct kept_limit *from, const struct kept_limit *to)
 {
     int rc;
 
@@ -182,7 +158,7 @@ static int limit_set(struct server *s, const struct kept_limit *from, const stru
     return rc;
 }
 
-static int limit_lower(struct server *s, uint64_t nr_pages)
+static int limit_lower(struct privileged_server *s, uint64_t nr_pages)
 {
     struct kept_limit from, to;
     int rc = limit_get(s, &from);
@@ -194,7 +170,7 @@ static int limit_lower(struct server *s, uint64_t nr_pages)
     return limit_set(s, &from, &to);
 }
 
-static int op_limit_raise(struct server *s, const struct privileged_request *q, int fd,
+static int op_limit_raise(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     struct kept_limit from, to;
@@ -209,7 +185,7 @@ static int op_limit_raise(struct server *s, const struct privileged_request *q, 
     return limit_set(s, &from, &to);
 }
 
-static int op_limit_lower(struct server *s, const struct privileged_request *q, int fd,
+static int op_limit_lower(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
@@ -218,7 +194,7 @@ static int op_limit_lower(struct server *s, const struct privileged_request *q, 
 
 /* Whether the guest has nothing at any of nr_pages, at most PRIVILEGED_BATCH: 0, or -EEXIST. What is put over
  * its memory would hide that for good. */
-static int nothing_there(struct server *s, uint64_t gfn, uint64_t nr_pages)
+static int nothing_there(struct privileged_server *s, uint64_t gfn, uint64_t nr_pages)
 {
     struct xen_domctl ctl = {.cmd = XEN_DOMCTL_getpageframeinfo3,
                              .interface_version = XEN_DOMCTL_INTERFACE_VERSION,
@@ -244,7 +220,7 @@ static int nothing_there(struct server *s, uint64_t gfn, uint64_t nr_pages)
     return rc;
 }
 
-static int op_own_populate(struct server *s, const struct privileged_request *q, int fd,
+static int op_own_populate(struct privileged_server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     xen_pfn_t gfns[PRIVILEGED_BATCH];
@@ -260,7 +236,7 @@ static int op_own_populate(struct server *s, const struct privileged_request *q,
     return 0;
 }
 
-static int op_own_remove(struct server *s, const struct privileged_request *q, int fd,
+static int op_own_remove(struct privileged_server *s, const struct privileged_request *q, int fd,
                          struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
@@ -275,19 +251,19 @@ static int op_own_remove(struct server *s, const struct privileged_request *q, i
 
 /* ---- the holder -------------------------------------------------------------------------------------- */
 
-static void shared_remove(struct server *s, uint64_t gfn, uint64_t nr_pages)
+static void shared_remove(struct privileged_server *s, uint64_t gfn, uint64_t nr_pages)
 {
     for (uint64_t i = 0; i < nr_pages; i++)
         if (xc_domain_remove_from_physmap(s->xch, s->scope.domid, gfn + i) < 0 && errno == ESRCH)
             return;
 }
 
-static bool holder_has(const struct server *s, uint64_t page, uint64_t nr_pages)
+static bool holder_has(const struct privileged_server *s, uint64_t page, uint64_t nr_pages)
 {
     return s->holder && range_within(page, nr_pages, s->holder_pages);
 }
 
-static int op_shared_place(struct server *s, const struct privileged_request *q, int fd,
+static int op_shared_place(struct privileged_server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     xen_ulong_t from[PRIVILEGED_BATCH];
@@ -323,7 +299,7 @@ static int op_shared_place(struct server *s, const struct privileged_request *q,
     return rc;
 }
 
-static int op_shared_remove(struct server *s, const struct privileged_request *q, int fd,
+static int op_shared_remove(struct privileged_server *s, const struct privileged_request *q, int fd,
                             struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
@@ -331,7 +307,7 @@ static int op_shared_remove(struct server *s, const struct privileged_request *q
     return 0;
 }
 
-static int op_holder_init(struct server *s, const struct privileged_request *q, int fd,
+static int op_holder_init(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     int rc;
@@ -349,7 +325,7 @@ static int op_holder_init(struct server *s, const struct privileged_request *q, 
     return 0;
 }
 
-static int op_holder_open(struct server *s, const struct privileged_request *q, int fd,
+static int op_holder_open(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     int rc = s->holder ? holder_ensure(s->holder) : -EINVAL;
@@ -363,14 +339,14 @@ static int op_holder_open(struct server *s, const struct privileged_request *q, 
     return privcmd_open(domid, fd_out);
 }
 
-static int op_holder_populate(struct server *s, const struct privileged_request *q, int fd,
+static int op_holder_populate(struct privileged_server *s, const struct privileged_request *q, int fd,
                               struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
     return holder_has(s, q->page, q->nr_pages) ? holder_populate(s->holder, q->page, q->nr_pages) : -EINVAL;
 }
 
-static int op_holder_release(struct server *s, const struct privileged_request *q, int fd,
+static int op_holder_release(struct privileged_server *s, const struct privileged_request *q, int fd,
                              struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
@@ -380,7 +356,7 @@ static int op_holder_release(struct server *s, const struct privileged_request *
     return 0;
 }
 
-static int op_holder_release_all(struct server *s, const struct privileged_request *q, int fd,
+static int op_holder_release_all(struct privileged_server *s, const struct privileged_request *q, int fd,
                                  struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
@@ -390,148 +366,9 @@ static int op_holder_release_all(struct server *s, const struct privileged_reque
     return 0;
 }
 
-/* ---- device memory ----------------------------------------------------------------------------------- */
-
-/* Whether Xen's own map of the machine has ordinary memory there. No reference would keep it from being used
- * for something else. */
-static bool is_ordinary(struct server *s, uint64_t frame, uint64_t nr_pages)
-{
-    uint64_t addr = frame << GUEST_PAGE_SHIFT, len = nr_pages << GUEST_PAGE_SHIFT;
-    struct e820entry map[E820MAX];
-    int n = xc_get_machine_memory_map(s->xch, map, ARRAY_SIZE(map));
-
-    if (n <= 0 || n == ARRAY_SIZE(map))
-        return true;
-    for (int i = 0; i < n; i++)
-        if (map[i].type == E820_RAM && addr < map[i].addr + map[i].size && map[i].addr < addr + len)
-            return true;
-    return false;
-}
-
-/* Which frames is never the asker's word: the file says it. */
-static int op_device_find(struct server *s, const struct privileged_request *q, int fd,
-                          struct privileged_reply *reply, int *fd_out)
-{
-    uint64_t addr;
-    int rc;
-
-    (void)fd_out;
-    if (fd < 0 || q->page > GFN_MAX)
-        return -EINVAL;
-    rc = device_memory_find(fd, q->page << GUEST_PAGE_SHIFT, q->nr_pages << GUEST_PAGE_SHIFT, &addr);
-    if (rc < 0)
-        return rc;
-    reply->value = addr >> GUEST_PAGE_SHIFT;
-    return is_ordinary(s, reply->value, q->nr_pages) ? -EPERM : 0;
-}
-
-static bool overlap(uint64_t a, uint64_t b, uint64_t a_pages, uint64_t b_pages)
-{
-    return a < b + b_pages && b < a + a_pages;
-}
-
-/* Takes the permissions away that were given for mappings which are not there any more, where no other one
- * has these frames. What the guest was permitted by others (xl.cfg: pci=, iomem=) it keeps. */
-static void permissions_trim(struct server *s)
-{
-    struct kept_device *devices = s->kept->devices;
-
-    for (size_t i = 0; i < KEPT_DEVICES; i++) {
-        bool used = false;
-
-        if (devices[i].flags == 0 || devices[i].flags & KEPT_MAPPED)
-            continue;
-        for (size_t k = 0; k < KEPT_DEVICES && devices[i].flags & KEPT_GRANTED; k++)
-            used |= devices[k].flags & KEPT_MAPPED &&
-                    overlap(devices[i].frame, devices[k].frame, devices[i].nr_pages, devices[k].nr_pages);
-        if (used)
-            continue;
-        if (devices[i].flags & KEPT_GRANTED)
-            xc_domain_iomem_permission(s->xch, s->scope.domid, devices[i].frame, devices[i].nr_pages, 0);
-        devices[i].flags = 0;
-    }
-}
-
-/* A place for a mapping; NULL: there is none, or where it is to be is one of ours already. */
-static struct kept_device *device_new(struct server *s, uint64_t gfn, uint64_t nr_pages)
-{
-    struct kept_device *device = NULL;
-
-    for (size_t i = 0; i < KEPT_DEVICES; i++) {
-        struct kept_device *its = &s->kept->devices[i];
-
-        if (its->flags & KEPT_MAPPED && overlap(gfn, its->gfn, nr_pages, its->nr_pages))
-            return NULL;
-        if (its->flags == 0)
-            device = its;
-    }
-    return device;
-}
-
-/* With the permission, if that is missing. */
-static int device_change(struct server *s, struct kept_device *device, uint32_t how)
-{
-    uint16_t domid = s->scope.domid;
-    int rc = xc_domain_memory_mapping(s->xch, domid, device->gfn, device->frame, device->nr_pages, how);
-
-    if (rc == 0 || errno != EPERM)
-        return rc < 0 ? -errno : 0;
-    device->flags |= KEPT_GRANTED;
-    if (xc_domain_iomem_permission(s->xch, domid, device->frame, device->nr_pages, 1) < 0)
-        return -errno;
-    rc = xc_domain_memory_mapping(s->xch, domid, device->gfn, device->frame, device->nr_pages, how);
-    return rc < 0 ? -errno : 0;
-}
-
-static int device_remove(struct server *s, struct kept_device *device)
-{
-    int rc = device_change(s, device, DPCI_REMOVE_MAPPING);
-
-    device->flags &= ~(uint64_t)KEPT_MAPPED;
-    permissions_trim(s);
-    return rc;
-}
-
-static int op_device_map(struct server *s, const struct privileged_request *q, int fd,
-                         struct privileged_reply *reply, int *fd_out)
-{
-    int rc = op_device_find(s, q, fd, reply, fd_out);
-    struct kept_device *device;
-
-    if (rc < 0)
-        return rc;
-    if (q->nr_pages == 0)
-        return -EINVAL;
-    device = device_new(s, q->gfn, q->nr_pages);
-    if (!device)
-        return -ENOSPC;
-    *device = (struct kept_device){reply->value, q->gfn, q->nr_pages, KEPT_MAPPED};
-    rc = device_change(s, device, DPCI_ADD_MAPPING);
-    if (rc < 0) {
-        device->flags &= ~(uint64_t)KEPT_MAPPED;
-        permissions_trim(s);
-    }
-    return rc;
-}
-
-/* Only what was mapped here: of what else the guest has nothing is taken away. */
-static int op_device_unmap(struct server *s, const struct privileged_request *q, int fd,
-                           struct privileged_reply *reply, int *fd_out)
-{
-    (void)fd, (void)reply, (void)fd_out;
-    for (size_t i = 0; i < KEPT_DEVICES; i++) {
-        struct kept_device *device = &s->kept->devices[i];
-
-        if (device->flags & KEPT_MAPPED && device->frame == q->page && device->gfn == q->gfn &&
-            device->nr_pages == q->nr_pages)
-            return device_remove(s, device);
-    }
-    return -EINVAL;
-}
-
 /* ---- this host ----------------------------------------------------------------------------------------- */
 
-static int op_process_start(struct server *s, const struct privileged_request *q, int fd,
+static int op_process_start(struct privileged_server *s, const struct privileged_request *q, int fd,
                             struct privileged_reply *reply, int *fd_out)
 {
     pid_t pid = fd >= 0 ? process_of_peer(fd) : 0;
@@ -543,7 +380,7 @@ static int op_process_start(struct server *s, const struct privileged_request *q
     return reply->value != 0 ? 0 : -ESRCH;
 }
 
-static int op_process_name(struct server *s, const struct privileged_request *q, int fd,
+static int op_process_name(struct privileged_server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     pid_t pid = fd >= 0 ? process_of_peer(fd) : 0;
@@ -554,7 +391,7 @@ static int op_process_name(struct server *s, const struct privileged_request *q,
     return process_command(pid, reply->text, sizeof(reply->text)) ? 0 : -ESRCH;
 }
 
-static int op_file_name(struct server *s, const struct privileged_request *q, int fd,
+static int op_file_name(struct privileged_server *s, const struct privileged_request *q, int fd,
                         struct privileged_reply *reply, int *fd_out)
 {
     (void)s, (void)q, (void)fd_out;
@@ -562,7 +399,7 @@ static int op_file_name(struct server *s, const struct privileged_request *q, in
 }
 
 /* The record goes with the domain, or when it says nothing. */
-static void kept_settle(struct server *s)
+static void kept_settle(struct privileged_server *s)
 {
     struct domain_info info;
     int rc = domain_info_get(s->xch, s->scope.domid, &info);
@@ -573,7 +410,7 @@ static void kept_settle(struct server *s)
         unlink(s->scope.kept_path);
 }
 
-static int op_files_remove(struct server *s, const struct privileged_request *q, int fd,
+static int op_files_remove(struct privileged_server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
@@ -587,19 +424,19 @@ static int op_files_remove(struct server *s, const struct privileged_request *q,
 /* ---- back-ends --------------------------------------------------------------------------------------- */
 
 /* The text of a device that the guest may have, by its socket in a request. */
-static const char *device_of(struct server *s, const struct privileged_request *q)
+static const char *device_of(struct privileged_server *s, const struct privileged_request *q)
 {
     return memchr(q->text, '\0', sizeof(q->text)) ? device_grants_find(s->grants, q->text) : NULL;
 }
 
-static int op_socket_known(struct server *s, const struct privileged_request *q, int fd,
+static int op_socket_known(struct privileged_server *s, const struct privileged_request *q, int fd,
                            struct privileged_reply *reply, int *fd_out)
 {
     (void)fd, (void)reply, (void)fd_out;
     return device_of(s, q) ? 0 : -EPERM;
 }
 
-static int op_socket_connect(struct server *s, const struct privileged_request *q, int fd,
+static int op_socket_connect(struct privileged_server *s, const struct privileged_request *q, int fd,
                              struct privileged_reply *reply, int *fd_out)
 {
     int rc;
@@ -614,7 +451,7 @@ static int op_socket_connect(struct server *s, const struct privileged_request *
     return 0;
 }
 
-static int op_list_begin(struct server *s, const struct privileged_request *q, int fd,
+static int op_list_begin(struct privileged_server *s, const struct privileged_request *q, int fd,
                          struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
@@ -622,7 +459,7 @@ static int op_list_begin(struct server *s, const struct privileged_request *q, i
     return 0;
 }
 
-static int op_list_device(struct server *s, const struct privileged_request *q, int fd,
+static int op_list_device(struct privileged_server *s, const struct privileged_request *q, int fd,
                           struct privileged_reply *reply, int *fd_out)
 {
     bool good = memchr(q->text, '\0', sizeof(q->text)) != NULL;
@@ -637,7 +474,7 @@ static int op_list_device(struct server *s, const struct privileged_request *q, 
     return 0;
 }
 
-static int op_list_end(struct server *s, const struct privileged_request *q, int fd,
+static int op_list_end(struct privileged_server *s, const struct privileged_request *q, int fd,
                        struct privileged_reply *reply, int *fd_out)
 {
     (void)q, (void)fd, (void)reply, (void)fd_out;
@@ -646,13 +483,13 @@ static int op_list_end(struct server *s, const struct privileged_request *q, int
 
 static int server_grant(struct privileged *p, const char *text)
 {
-    return device_grants_add_kept(container_of(p, struct server, base)->grants, text);
+    return device_grants_add_kept(container_of(p, struct privileged_server, base)->grants, text);
 }
 
 /* ---- the server ---------------------------------------------------------------------------------------- */
 
 static const struct {
-    op_fn *fn;
+    privileged_op_fn *fn;
     bool takes_gfns; /* [gfn, gfn + nr_pages) is looked at */
     uint64_t most;   /* of nr_pages */
 } ops[PRIVILEGED_NR_OPS] = {
@@ -671,9 +508,9 @@ static const struct {
     [PRIVILEGED_HOLDER_POPULATE] = {op_holder_populate, false, COUNT_PAGES_MAX},
     [PRIVILEGED_HOLDER_RELEASE] = {op_holder_release, false, COUNT_PAGES_MAX},
     [PRIVILEGED_HOLDER_RELEASE_ALL] = {op_holder_release_all, false, 0},
-    [PRIVILEGED_DEVICE_FIND] = {op_device_find, false, COUNT_PAGES_MAX},
-    [PRIVILEGED_DEVICE_MAP] = {op_device_map, true, COUNT_PAGES_MAX},
-    [PRIVILEGED_DEVICE_UNMAP] = {op_device_unmap, true, COUNT_PAGES_MAX},
+    [PRIVILEGED_DEVICE_FIND] = {privileged_device_find_op, false, COUNT_PAGES_MAX},
+    [PRIVILEGED_DEVICE_MAP] = {privileged_device_map_op, true, COUNT_PAGES_MAX},
+    [PRIVILEGED_DEVICE_UNMAP] = {privileged_device_unmap_op, true, COUNT_PAGES_MAX},
     [PRIVILEGED_PROCESS_START] = {op_process_start, false, 0},
     [PRIVILEGED_PROCESS_NAME] = {op_process_name, false, 0},
     [PRIVILEGED_FILE_NAME] = {op_file_name, false, 0},
@@ -688,7 +525,7 @@ static const struct {
 static void server_call(struct privileged *p, const struct privileged_request *q, int fd,
                         struct privileged_reply *reply, int *fd_out)
 {
-    struct server *s = container_of(p, struct server, base);
+    struct privileged_server *s = container_of(p, struct privileged_server, base);
 
     memset(reply, 0, sizeof(*reply));
     *fd_out = -1;
@@ -704,7 +541,7 @@ static void server_call(struct privileged *p, const struct privileged_request *q
 }
 
 /* Of the pauses that a predecessor has left one is ours now; there is one in any case. */
-static int hold_one(struct server *s)
+static int hold_one(struct privileged_server *s)
 {
     struct domain_info info;
     int rc = domain_info_get(s->xch, s->scope.domid, &info);
@@ -720,18 +557,15 @@ static int hold_one(struct server *s)
 
 /* What a predecessor has left: pages of its own that the guest has still are going to be taken away. (A guest
  * that keeps more than its limit gets no more.) */
-static void predecessor_undo(struct server *s)
+static void predecessor_undo(struct privileged_server *s)
 {
     limit_lower(s, OWN_PAGES_MAX);
-    for (size_t i = 0; i < KEPT_DEVICES; i++)
-        if (s->kept->devices[i].flags & KEPT_MAPPED)
-            device_remove(s, &s->kept->devices[i]);
-    permissions_trim(s);
+    privileged_devices_undo(s);
 }
 
 static void server_free(struct privileged *p)
 {
-    struct server *s = container_of(p, struct server, base);
+    struct privileged_server *s = container_of(p, struct privileged_server, base);
 
     if (s->kept && s->xch && !s->over)
         kept_settle(s);
@@ -747,7 +581,7 @@ static void server_free(struct privileged *p)
 
 int privileged_server_new(struct privileged **out, const struct privileged_scope *scope)
 {
-    struct server *s = calloc(1, sizeof(*s));
+    struct privileged_server *s = calloc(1, sizeof(*s));
     int rc;
 
     if (!s)
