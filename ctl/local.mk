@@ -16,5 +16,4 @@ install-bash-completion:
 uninstall-hook: uninstall-bash-completion
 uninstall-bash-completion:
 	rm -f '$(DESTDIR)$(bashcompletiondir)/vhost-dmctl'
-.PHONY: install-bash-completion uninstall-bash-completion
 endif

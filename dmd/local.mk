@@ -64,5 +64,4 @@ install-tmpfiles:
 	$(INSTALL_DATA) $(srcdir)/dmd/vhost-dm.tmpfiles $(DESTDIR)$(tmpfilesdir)/vhost-dm.conf
 uninstall-tmpfiles:
 	rm -f $(DESTDIR)$(tmpfilesdir)/vhost-dm.conf
-.PHONY: install-tmpfiles uninstall-tmpfiles
 endif

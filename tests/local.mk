@@ -26,7 +26,6 @@ bench: tests/bench/bench_region_table$(EXEEXT) tests/bench/bench_shmem$(EXEEXT)
 	@echo
 	@echo 'Region table'
 	@tests/bench/bench_region_table$(EXEEXT)
-.PHONY: bench
 
 # A unit test is one block: its program, what it is made of, what it is linked with. The rest of its main() and
 # its random numbers come from unit.h.
