@@ -484,7 +484,7 @@ int options_parse_device(struct device_options *device, const char *text, char *
 int options_check_pair(const char *key, const char *value, char *why, size_t why_len)
 {
     const struct device_type *type;
-    char copy[OPTIONS_DEVICE_LEN], *copied_value, other[1];
+    char copy[OPTIONS_DEVICE_LEN], *copied_value, other[1] = "";
     int rc = -ENOENT;
 
     snprintf(why, why_len, "%.60s=%.60s: too long, or with a comma in it", key, value);
