@@ -132,6 +132,7 @@ static void main_watch(struct frontend *fe, bool progress)
     } else if (progress || !ev_is_active(&fe->reply_timer)) {
         /* The loop's idea of the time may be old when a callback took long. */
         ev_now_update(fe->loop);
+        fe->reply_timer.repeat = fe->reply_limit + frontend_mapping_seconds(fe);
         ev_timer_again(fe->loop, &fe->reply_timer);
     }
 }
@@ -195,7 +196,7 @@ static void reply_timer_event(struct ev_loop *loop, ev_timer *w, int revents)
         name = vhost_user_request_name(VHOST_USER_FRONTEND, fe->awaiting);
         if (fe->awaiting != 0)
             err = frontend_fail(fe, -ETIMEDOUT, "it did not answer %s within %g seconds", name,
-                                fe->reply_limit);
+                                fe->reply_limit + frontend_mapping_seconds(fe));
         else
             err = frontend_fail(fe, -ETIMEDOUT, "it read no messages for %g seconds", fe->reply_limit);
     }

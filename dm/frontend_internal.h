@@ -192,7 +192,10 @@ int frontend_run(struct frontend *fe);
 /* Takes the replies that have arrived, and goes on. */
 int frontend_main_readable(struct frontend *fe);
 
-/* frontend_memory.c: of struct frontend_step, and the job of its own. */
+/* frontend_memory.c: how much longer than for others the back-end may take for the message that is to be
+ * answered, as it maps the guest's memory for it. Seconds. */
+double frontend_mapping_seconds(const struct frontend *fe);
+/* Of struct frontend_step, and the job of its own. */
 bool frontend_has_slots(const struct frontend *fe);
 int frontend_slots_reply(struct frontend *fe, const struct vhost_user_msg *msg);
 void frontend_table_build(struct frontend *fe, struct vhost_user_msg *msg);

@@ -27,6 +27,21 @@ int frontend_slots_reply(struct frontend *fe, const struct vhost_user_msg *msg)
     return FRONTEND_STEP_DONE;
 }
 
+/* Bytes in a second: what the slowest of machines does, that is emulated and has a PVH dom0. */
+#define MAPPING_RATE (double)MIB(8)
+
+double frontend_mapping_seconds(const struct frontend *fe)
+{
+    uint64_t len = 0;
+
+    if (fe->awaiting != VHOST_USER_SET_MEM_TABLE && fe->awaiting != VHOST_USER_ADD_MEM_REG)
+        return 0;
+    for (size_t i = 0; i < fe->nr_told; i++)
+        if (fe->told[i].xen_flags != 0)
+            len += fe->told[i].len;
+    return (double)len / MAPPING_RATE;
+}
+
 /* ---- messages --------------------------------------------------------------------------------------- */
 
 static bool xen_form(const struct frontend *fe)
