@@ -30,6 +30,7 @@
 void fake_backend_defaults(struct fake_backend *fake)
 {
     memset(fake, 0, sizeof(*fake));
+    pthread_mutex_init(&fake->regions_lock, NULL);
     fake->features = (uint64_t)1 << 32 | (uint64_t)1 << VHOST_USER_F_PROTOCOL_FEATURES | 0xff;
     fake->protocol_features = ((uint64_t)1 << 23) - 1;
     fake->nr_queues = 3;
@@ -229,16 +230,22 @@ static bool handle(struct fake_backend *fake, struct vhost_user_msg *msg, struct
         set_backend_fd(fake, msg);
         return false;
     case VHOST_USER_SET_MEM_TABLE:
+        pthread_mutex_lock(&fake->regions_lock);
         set_mem_table(fake, msg);
+        pthread_mutex_unlock(&fake->regions_lock);
         return false;
     case VHOST_USER_GET_MAX_MEM_SLOTS:
         reply->payload.u64 = fake->max_slots;
         return true;
     case VHOST_USER_ADD_MEM_REG:
+        pthread_mutex_lock(&fake->regions_lock);
         reply->payload.u64 = add_mem_reg(fake, msg);
+        pthread_mutex_unlock(&fake->regions_lock);
         return false;
     case VHOST_USER_REM_MEM_REG:
+        pthread_mutex_lock(&fake->regions_lock);
         rem_mem_reg(fake, msg);
+        pthread_mutex_unlock(&fake->regions_lock);
         return false;
     case VHOST_USER_SET_VRING_NUM:
         ring(fake, p->state.index)->num = p->state.num;

@@ -66,7 +66,8 @@ struct fake_backend {
     struct vhost_user_channel *main, *backend;
     uint64_t acked_features, acked_protocol, status;
     struct vhost_user_mem_table table; /* the last, as it came */
-    /* What it has now. */
+    /* What it has now: under the lock, while it may change. */
+    pthread_mutex_t regions_lock;
     struct vhost_user_xen_region regions[FAKE_REGIONS];
     int region_fds[FAKE_REGIONS];
     atomic_uint nr_regions;

@@ -106,7 +106,7 @@ static void begin(void)
     expect_event(&events, EVENT_STARTED);
 }
 
-static bool backend_has(const struct frontend_region *r)
+static bool region_is_told(const struct frontend_region *r)
 {
     for (unsigned i = 0; i < fake.nr_regions; i++) {
         const struct vhost_user_xen_region *its = &fake.regions[i];
@@ -127,15 +127,27 @@ static bool backend_has(const struct frontend_region *r)
     return false;
 }
 
+static bool backend_has(const struct frontend_region *r)
+{
+    bool has;
+
+    pthread_mutex_lock(&fake.regions_lock);
+    has = region_is_told(r);
+    pthread_mutex_unlock(&fake.regions_lock);
+    return has;
+}
+
 /* It has exactly what it is to have. */
 static bool backend_is_told(void)
 {
-    if (fake.nr_regions != nr_regions)
-        return false;
-    for (size_t i = 0; i < nr_regions; i++)
-        if (!backend_has(&regions[i]))
-            return false;
-    return true;
+    bool told;
+
+    pthread_mutex_lock(&fake.regions_lock);
+    told = fake.nr_regions == nr_regions;
+    for (size_t i = 0; told && i < nr_regions; i++)
+        told = region_is_told(&regions[i]);
+    pthread_mutex_unlock(&fake.regions_lock);
+    return told;
 }
 
 static unsigned count(uint32_t request)
