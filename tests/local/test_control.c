@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <iconv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,19 @@ START_TEST(test_program)
 }
 END_TEST
 
+static bool is_utf8(const char *text)
+{
+    char in[4096], out[4 * sizeof(in)], *from = in, *to = out;
+    size_t left = strlen(text), room = sizeof(out), bad;
+    iconv_t cd = iconv_open("UTF-32LE", "UTF-8");
+
+    ck_assert(cd != (iconv_t)-1 && left < sizeof(in));
+    memcpy(in, text, left);
+    bad = iconv(cd, &from, &left, &to, &room);
+    iconv_close(cd);
+    return bad == 0 && left == 0;
+}
+
 /* Names may be of any bytes; what is said of them is JSON. */
 START_TEST(test_odd_name)
 {
@@ -162,7 +176,8 @@ START_TEST(test_odd_name)
     strcpy(rig.hv->guest_name, name);
     ctl(0, "blk0\n", "list", name, "--names");
     ck_assert_int_eq(run_ctl(&rig, &said, (const char *const[]){"list", name, "--json", NULL}), 0);
-    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    ck_assert(is_utf8(said)); /* json-c's own check, in 0.18, refuses what is */
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
     answer = json_tokener_parse_ex(tok, said, -1);
     ck_assert_str_eq(json_tokener_error_desc(json_tokener_get_error(tok)), "success");
     ck_assert_str_eq(string_at(answer, "guest.name"), "caf\xc3\xa9\"\\ ???");
