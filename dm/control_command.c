@@ -258,13 +258,21 @@ static void request_serve(struct control_client *client, struct json_object *req
     command->serve(client, request);
 }
 
+static bool is_ascii(const char *text, size_t len)
+{
+    while (len > 0 && (unsigned char)text[len - 1] < 0x80)
+        len--;
+    return len == 0;
+}
+
 void control_command(struct control_client *client, const char *line, size_t len)
 {
     struct json_tokener *tok = json_tokener_new_ex(MAX_DEPTH);
     struct json_object *request = NULL;
 
     if (tok != NULL) {
-        json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+        /* When it is strict, json-c 0.18 takes all that is not ASCII for control characters. */
+        json_tokener_set_flags(tok, is_ascii(line, len) ? JSON_TOKENER_STRICT : 0);
         request = json_tokener_parse_ex(tok, line, (int)len + 1); /* with the NUL, which ends it */
     }
     if (request == NULL || json_tokener_get_parse_end(tok) < len ||

@@ -175,9 +175,9 @@ START_TEST(test_odd_name)
 
     strcpy(rig.hv->guest_name, name);
     ctl(0, "blk0\n", "list", name, "--names");
+    ctl(1, "/nowhere/caf\xc3\xa9", "add", name, "type=blk,socket=/nowhere/caf\xc3\xa9");
     ck_assert_int_eq(run_ctl(&rig, &said, (const char *const[]){"list", name, "--json", NULL}), 0);
-    ck_assert(is_utf8(said)); /* json-c's own check, in 0.18, refuses what is */
-    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+    ck_assert(is_utf8(said)); /* json-c 0.18, when it is strict or is to check this, refuses what is */
     answer = json_tokener_parse_ex(tok, said, -1);
     ck_assert_str_eq(json_tokener_error_desc(json_tokener_get_error(tok)), "success");
     ck_assert_str_eq(string_at(answer, "guest.name"), "caf\xc3\xa9\"\\ ???");
