@@ -10,14 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether the first line of a file has that text. */
+/* Whether the first line of a file has that text; also when that cannot be known, as no more files can be
+ * opened. */
 static bool file_says(const char *path, const char *text)
 {
     char line[128] = "";
     FILE *f = fopen(path, "re");
 
     if (!f)
-        return false;
+        return errno != ENOENT;
     if (!fgets(line, sizeof(line), f))
         line[0] = 0;
     fclose(f);
