@@ -86,14 +86,19 @@ static void queues_close(struct direct *direct)
     }
 }
 
+static void backend_stop(struct direct *direct)
+{
+    if (!direct->backend_busy || direct->backend_stopping)
+        return;
+    direct->backend_stopping = frontend_stop(direct->fe) == 0;
+    direct->backend_busy = direct->backend_stopping;
+}
+
 /* The driver cannot go on as it is; and the back-end is to let go of its rings. */
 static void halt(struct direct *direct, const char *why)
 {
     direct->state = DIRECT_HALTED;
-    if (direct->backend_busy && !direct->backend_stopping) {
-        direct->backend_stopping = frontend_stop(direct->fe) == 0;
-        direct->backend_busy = direct->backend_stopping;
-    }
+    backend_stop(direct);
     virtio_device_broken(direct->dev, why);
 }
 
@@ -344,10 +349,7 @@ static void direct_stop(void *datapath)
 
     direct->stop_wanted = true;
     direct->state = DIRECT_STOPPED;
-    if (direct->backend_busy && !direct->backend_stopping) {
-        direct->backend_stopping = frontend_stop(direct->fe) == 0;
-        direct->backend_busy = direct->backend_stopping;
-    }
+    backend_stop(direct);
     if (!direct->backend_busy)
         stop_finish(direct);
 }
