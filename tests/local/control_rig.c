@@ -40,6 +40,18 @@ static unsigned count_fds(void)
 
 /* ---- the host ----------------------------------------------------------------------------------- */
 
+TCase *control_rig_tests(const char *name)
+{
+    const char *level = getenv("VHOST_DM_TEST_LOG");
+
+    if (!backend_is_installed()) {
+        fprintf(stderr, "no qemu-storage-daemon in PATH (Debian: qemu-utils): skipped\n");
+        return NULL;
+    }
+    log_level = level == NULL ? LOG_LEVEL_ERROR : (enum log_level)atoi(level);
+    return tcase_create(name);
+}
+
 void control_rig_init(struct control_rig *rig)
 {
     *rig = (struct control_rig){.nr_fds = count_fds()};

@@ -40,6 +40,9 @@ struct control_rig {
     unsigned nr_fds;
 };
 
+/* For main(): what its tests are added to, with the log level that the environment wants. NULL: this machine
+ * has no back-end, as was said. */
+TCase *control_rig_tests(const char *name);
 /* Starts the back-ends; then opens, with disk 0 on the command line. */
 void control_rig_init(struct control_rig *rig);
 void control_rig_open(struct control_rig *rig);

@@ -576,15 +576,11 @@ END_TEST
 
 int main(void)
 {
-    const char *level = getenv("VHOST_DM_TEST_LOG");
     Suite *suite = suite_create("control socket");
-    TCase *tcase = tcase_create("control socket");
+    TCase *tcase = control_rig_tests("control socket");
 
-    if (!backend_is_installed()) {
-        fprintf(stderr, "no qemu-storage-daemon in PATH (Debian: qemu-utils): skipped\n");
+    if (tcase == NULL)
         return SKIPPED;
-    }
-    log_level = level == NULL ? LOG_LEVEL_ERROR : (enum log_level)atoi(level);
     tcase_set_timeout(tcase, SECONDS_A_TEST);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_list);
