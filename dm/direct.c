@@ -34,7 +34,8 @@ enum direct_state {
 struct direct_queue {
     struct direct *direct;
     unsigned index;
-    bool active; /* enabled by the driver, and set up */
+    bool active;      /* enabled by the driver, and set up */
+    bool call_missed; /* a predecessor may have been killed between a call and its interrupt */
     struct guest_ring ring;
     uint16_t base;        /* avail index at which the back-end begins */
     int kick_fd, call_fd; /* owned; -1: none */
@@ -168,6 +169,7 @@ static int queue_open(struct direct_queue *q, const char **why)
     const struct virtio_queue_state *s = &direct->dev->state->queues[q->index];
 
     q->active = true;
+    q->call_missed = direct->resume;
     q->base = 0;
     q->ring = (struct guest_ring){
         .guest = direct->dev->guest, .size = s->size, .desc = s->desc, .avail = s->avail, .used = s->used};
@@ -316,10 +318,11 @@ void direct_backend_started(struct direct *direct)
     log_debug("%s: the back-end serves the queues", direct->dev->name);
     for_each_active(q, direct)
     {
-        /* What came before there was anybody to hear of it; and a predecessor may have been killed between a
-         * call and its interrupt. A kick that fails ends all of it, from the loop. */
+        /* What came before anybody could hear of it. (A kick that fails ends it all, from the loop.) */
         queue_kick(q);
-        virtio_device_queue_interrupt(direct->dev, q->index);
+        if (q->call_missed)
+            virtio_device_queue_interrupt(direct->dev, q->index);
+        q->call_missed = false;
     }
 }
 

@@ -115,10 +115,11 @@ static void on_saving(void *ctx, unsigned domid)
 static void on_lost(void *ctx, const char *why)
 {
     (void)ctx;
-    log_error("the connection to xenstored is lost (%s): guests that are there are served, new ones are not "
-              "seen; it "
-              "is tried again, but xenstored cannot be restarted: this host will have to be",
-              why);
+    log_error(
+        "the connection to xenstored is lost (%s): guests that are there are served, new ones are not seen "
+        "until it is back; one that is started anew has an empty store, in which xl finds the old guests by "
+        "number only",
+        why);
 }
 
 static void on_found_again(void *ctx)

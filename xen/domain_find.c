@@ -21,6 +21,7 @@
 #include "xen/domain.h"
 #include "xen/xen_errors.h"
 #include "xen/xen_logger.h"
+#include "xen/xenstore_open.h"
 
 #define DOMAIN_FIRST 1      /* dom0 cannot be its own guest */
 #define DOMAIN_LAST  0x7fef /* below DOMID_FIRST_RESERVED */
@@ -164,7 +165,7 @@ int xen_domain_find(const char *id_or_name, bool wait, struct xen_domain *domain
     search.xch = xc_interface_open(xen_logger(), xen_logger(), 0);
     if (!search.xch)
         return xen_explain_open(errno, why, why_len);
-    search.xs = xs_open(0);
+    search.xs = xenstore_open(NULL);
     if (!search.xs) {
         rc = -errno;
         snprintf(why, why_len, "xenstore does not answer (%s): is xenstored running?", strerror(-rc));

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ev.h>
 #include <xen/sched.h>
@@ -16,8 +17,9 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "xen/domain.h"
+#include "xen/xenstore_open.h"
 
-/* Without xenstored we look ourselves; it cannot be restarted, so this is a host in trouble anyway. */
+/* Without xenstored we look ourselves; another has an empty store, so this is a host in trouble anyway. */
 #define LOOK_SECONDS 5.0
 
 struct domain_watch {
@@ -26,7 +28,8 @@ struct domain_watch {
     const char *name;
     struct xs_handle *xs;
     struct ev_loop *loop; /* NULL before start */
-    struct ev_io io;
+    struct ev_io io, alive_io;
+    int alive; /* readable when xenstored has ended; or -1 */
     struct ev_timer timer;
     domain_ended_fn *ended; /* NULL when told */
     void *ctx;
@@ -38,6 +41,7 @@ static void watch_stop(struct domain_watch *watch)
     if (!watch->loop)
         return;
     ev_io_stop(watch->loop, &watch->io);
+    ev_io_stop(watch->loop, &watch->alive_io);
     ev_timer_stop(watch->loop, &watch->timer);
 }
 
@@ -68,21 +72,37 @@ static void look(struct domain_watch *watch)
     }
 }
 
+static void lost(struct domain_watch *watch, int error)
+{
+    log_warning(
+        "%s: the connection to xenstored is lost (%s); the end of the domain is noticed %.0f seconds later",
+        watch->name, strerror(error), LOOK_SECONDS);
+    ev_io_stop(watch->loop, &watch->io);
+    ev_io_stop(watch->loop, &watch->alive_io);
+    ev_timer_again(watch->loop, &watch->timer);
+}
+
+static void on_store_ended(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+    struct domain_watch *watch = container_of(io, struct domain_watch, alive_io);
+
+    (void)loop;
+    (void)revents;
+    lost(watch, ECONNRESET);
+    look(watch);
+}
+
 static void on_xenstore(struct ev_loop *loop, struct ev_io *io, int revents)
 {
     struct domain_watch *watch = container_of(io, struct domain_watch, io);
     char **event;
 
+    (void)loop;
     (void)revents;
     while ((event = xs_check_watch(watch->xs)))
         free(event);
-    if (errno != EAGAIN && errno != EINTR) {
-        log_warning("%s: the connection to xenstored is lost (%s); the end of the domain is noticed %.0f "
-                    "seconds later",
-                    watch->name, strerror(errno), LOOK_SECONDS);
-        ev_io_stop(loop, io);
-        ev_timer_again(loop, &watch->timer);
-    }
+    if (errno != EAGAIN && errno != EINTR)
+        lost(watch, errno);
     look(watch);
 }
 
@@ -102,7 +122,8 @@ int domain_watch_new(struct domain_watch **out, xc_interface *xch, uint16_t domi
     watch->xch = xch;
     watch->domid = domid;
     watch->name = name;
-    watch->xs = xs_open(0);
+    watch->alive = -1;
+    watch->xs = xenstore_open(&watch->alive);
     if (!watch->xs || !xs_watch(watch->xs, "@releaseDomain", "release")) {
         domain_watch_free(watch);
         return -ENOTCONN;
@@ -117,6 +138,8 @@ void domain_watch_free(struct domain_watch *watch)
         return;
     watch_stop(watch);
     xs_close(watch->xs);
+    if (watch->alive >= 0)
+        close(watch->alive);
     free(watch);
 }
 
@@ -129,6 +152,9 @@ void domain_watch_start(struct domain_watch *watch, struct ev_loop *loop, domain
     /* A new watch fires at once: that looks whether the end has been missed. */
     ev_io_init(&watch->io, on_xenstore, xs_fileno(watch->xs), EV_READ);
     ev_io_start(loop, &watch->io);
+    ev_io_init(&watch->alive_io, on_store_ended, watch->alive, EV_READ);
+    if (watch->alive >= 0)
+        ev_io_start(loop, &watch->alive_io);
 }
 
 void domain_watch_poke(struct domain_watch *watch)

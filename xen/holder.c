@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "xen/holder_keeper.h"
+#include "xen/xenstore_open.h"
 
 /* Pages in one call. */
 #define BATCH 1024
@@ -143,7 +144,7 @@ static int domain_create(struct holder *holder)
 /* What "xl list" shows. xenstore may fail us; it is for people only. */
 static void name_tell(const struct holder *holder)
 {
-    struct xs_handle *xs = xs_open(0);
+    struct xs_handle *xs = xenstore_open(NULL);
     char path[64];
 
     snprintf(path, sizeof(path), "/local/domain/%u/name", holder->domid);

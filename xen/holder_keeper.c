@@ -26,6 +26,7 @@
 #include "xen/domain.h"
 #include "xen/holder.h"
 #include "xen/xen_hypervisor.h"
+#include "xen/xenstore_open.h"
 
 #define CONTROL_FD 3
 /* How long a keeper may take to answer: it only starts, and writes to xenstore. */
@@ -129,7 +130,7 @@ static void keeper_path(char path[64], uint16_t holder)
 
 bool holder_keeper_alive(uint16_t holder)
 {
-    struct xs_handle *xs = xs_open(0);
+    struct xs_handle *xs = xenstore_open(NULL);
     char path[64], now[64], *then;
     bool alive;
 
@@ -146,6 +147,7 @@ bool holder_keeper_alive(uint16_t holder)
 struct keeper {
     xc_interface *xch;
     struct xs_handle *xs; /* NULL: none now */
+    int alive;            /* readable when xenstored has ended; or -1 */
     uint16_t guest;
     uint8_t guest_uuid[HOLDER_UUID_LEN], uuid[HOLDER_UUID_LEN];
 };
@@ -176,7 +178,7 @@ static void holder_end(struct keeper *keeper)
     if (!(info.flags & XEN_DOMINF_dying))
         xc_domain_destroy(keeper->xch, info.domain);
     if (!keeper->xs)
-        keeper->xs = xs_open(0);
+        keeper->xs = xenstore_open(NULL);
     snprintf(path, sizeof(path), "/local/domain/%u", info.domain);
     if (keeper->xs)
         xs_rm(keeper->xs, XBT_NULL, path);
@@ -211,15 +213,16 @@ static bool holder_take(struct keeper *keeper)
 
 static void wait_for_change(struct keeper *keeper)
 {
-    struct pollfd change = {.fd = keeper->xs ? xs_fileno(keeper->xs) : -1, .events = POLLIN};
+    struct pollfd change[] = {{.fd = keeper->xs ? xs_fileno(keeper->xs) : -1, .events = POLLIN},
+                              {.fd = keeper->xs ? keeper->alive : -1, .events = POLLIN}};
     char **event;
 
-    if (poll(&change, 1, keeper->xs ? -1 : LOOK_MS) <= 0 || !keeper->xs)
+    if (poll(change, 2, keeper->xs ? -1 : LOOK_MS) <= 0 || !keeper->xs)
         return;
     errno = 0;
     while ((event = xs_check_watch(keeper->xs)))
         free(event);
-    if (errno != EAGAIN && errno != EINTR) {
+    if ((errno != EAGAIN && errno != EINTR) || change[1].revents != 0) {
         xs_close(keeper->xs);
         keeper->xs = NULL;
     }
@@ -227,7 +230,7 @@ static void wait_for_change(struct keeper *keeper)
 
 int xen_keeper_main(int argc, char **argv)
 {
-    struct keeper keeper = {.xch = NULL};
+    struct keeper keeper = {.alive = -1};
 
     prctl(PR_SET_NAME, XEN_KEEPER_NAME);
     signal(SIGTERM, SIG_IGN);
@@ -236,7 +239,7 @@ int xen_keeper_main(int argc, char **argv)
     if (chdir("/") != 0 || !arguments_read(&keeper, argc, argv))
         return 2;
     keeper.xch = xc_interface_open(NULL, NULL, 0);
-    keeper.xs = xs_open(0);
+    keeper.xs = xenstore_open(&keeper.alive);
     if (!keeper.xch || !keeper.xs || !xs_watch(keeper.xs, "@releaseDomain", "release"))
         return 1; /* which vhost-dm sees by the socket, and makes no holder */
     if (holder_take(&keeper))

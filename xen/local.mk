@@ -27,7 +27,8 @@ libxenhv_la_SOURCES = \
 	xen/xen_hypervisor.c xen/xen_hypervisor.h \
 	xen/xen_logger.c xen/xen_logger.h \
 	xen/xen_pages.c xen/xen_pages.h \
-	xen/xen_state.h
+	xen/xen_state.h \
+	xen/xenstore_open.c xen/xenstore_open.h
 libxenhv_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 libxenhv_la_LIBADD = libcommon.la $(XEN_LIBS) $(EV_LIBS)
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <xenstore.h>
+#include "xen/xenstore_open.h"
 
 /* libxl reads the number, and people the rest. */
 #define MARK "0 (vhost-dm: its devices cannot be saved or migrated)"
@@ -39,7 +40,7 @@ static int node_write(struct xs_handle *xs, xs_transaction_t t, uint16_t domid)
 
 int no_save_mark(uint16_t domid)
 {
-    struct xs_handle *xs = xs_open(0);
+    struct xs_handle *xs = xenstore_open(NULL);
     int rc = -ENOTCONN;
 
     if (!xs)

@@ -24,6 +24,7 @@
 #include "xen/domain.h"
 #include "xen/xen_errors.h"
 #include "xen/xen_logger.h"
+#include "xen/xenstore_open.h"
 
 #define DOMAINS_AT_ONCE 64
 /* xenstored that was lost is looked for so often, and domains, of which it then does not tell. */
@@ -39,7 +40,8 @@ struct toolstack {
     xc_interface *xch;
     struct xs_handle *xs; /* NULL: lost */
     struct ev_loop *loop;
-    struct ev_io xs_io, files_io;
+    struct ev_io xs_io, alive_io, files_io;
+    int alive; /* readable when xenstored has ended; or -1 */
     struct ev_timer look;
     int files;     /* inotify, of libxl's folder and of the one below */
     int run_watch; /* of that, the folder in which libxl locks who is being saved; or -1 */
@@ -83,11 +85,21 @@ static bool path_domid(const char *path, unsigned *domid)
     return false;
 }
 
-static void lost(struct toolstack *ts, int error)
+static void store_close(struct toolstack *ts)
 {
     ev_io_stop(ts->loop, &ts->xs_io);
-    xs_close(ts->xs);
+    ev_io_stop(ts->loop, &ts->alive_io);
+    if (ts->alive >= 0)
+        close(ts->alive);
+    ts->alive = -1;
+    if (ts->xs != NULL)
+        xs_close(ts->xs);
     ts->xs = NULL;
+}
+
+static void lost(struct toolstack *ts, int error)
+{
+    store_close(ts);
     ev_timer_again(ts->loop, &ts->look);
     ts->events->lost(ts->ctx, strerror(error));
 }
@@ -117,15 +129,29 @@ static void on_xenstore(struct ev_loop *loop, struct ev_io *io, int revents)
         ts->events->domains(ts->ctx);
 }
 
-static bool xenstore_open(struct toolstack *ts)
+static void on_store_ended(struct ev_loop *loop, struct ev_io *io, int revents)
 {
-    ts->xs = xs_open(0);
-    if (ts->xs != NULL && !watches_set(ts)) {
-        xs_close(ts->xs);
-        ts->xs = NULL;
-    }
+    (void)loop;
+    (void)revents;
+    lost(container_of(io, struct toolstack, alive_io), ECONNRESET);
+}
+
+static bool store_open(struct toolstack *ts)
+{
+    ts->xs = xenstore_open(&ts->alive);
     if (ts->xs == NULL)
         return false;
+    if (!watches_set(ts)) {
+        int error = errno;
+
+        store_close(ts);
+        errno = error;
+        return false;
+    }
+    if (ts->alive >= 0) {
+        ev_io_set(&ts->alive_io, ts->alive, EV_READ);
+        ev_io_start(ts->loop, &ts->alive_io);
+    }
     ev_io_set(&ts->xs_io, xs_fileno(ts->xs), EV_READ);
     ev_io_start(ts->loop, &ts->xs_io);
     return true;
@@ -136,7 +162,7 @@ static void on_look(struct ev_loop *loop, struct ev_timer *timer, int revents)
     struct toolstack *ts = container_of(timer, struct toolstack, look);
 
     (void)revents;
-    if (xenstore_open(ts)) {
+    if (store_open(ts)) {
         ev_timer_stop(loop, timer);
         ts->events->found_again(ts->ctx);
     }
@@ -205,13 +231,15 @@ int toolstack_open(struct toolstack **out, struct ev_loop *loop, const char *lib
     ts->events = events;
     ts->ctx = ctx;
     ts->files = -1;
+    ts->alive = -1;
     snprintf(ts->libxl_dir, sizeof(ts->libxl_dir), "%s", libxl_dir);
     ev_init(&ts->xs_io, on_xenstore);
+    ev_init(&ts->alive_io, on_store_ended);
     ev_timer_init(&ts->look, on_look, LOOK_SECONDS, LOOK_SECONDS);
     ts->xch = xc_interface_open(xen_logger(), xen_logger(), 0);
     if (ts->xch == NULL) {
         rc = xen_explain_open(errno, why, why_len);
-    } else if (!xenstore_open(ts)) {
+    } else if (!store_open(ts)) {
         rc = -ENOTCONN;
         snprintf(why, why_len, "xenstore does not answer (%s): is xenstored running?", strerror(errno));
     } else {
@@ -232,14 +260,12 @@ void toolstack_close(struct toolstack *ts)
 {
     if (ts == NULL)
         return;
-    ev_io_stop(ts->loop, &ts->xs_io);
     ev_timer_stop(ts->loop, &ts->look);
+    store_close(ts);
     if (ts->files >= 0) {
         ev_io_stop(ts->loop, &ts->files_io);
         close(ts->files);
     }
-    if (ts->xs != NULL)
-        xs_close(ts->xs);
     if (ts->xch != NULL)
         xc_interface_close(ts->xch);
     free(ts);
