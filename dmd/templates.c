@@ -2,7 +2,8 @@
 /*
  * templates.c - see templates.h. A section of a back-ends.conf:
  *
- *   [NAME]                  a later file replaces the whole section of an earlier one
+ *   [NAME]                  a later file replaces the whole section of an earlier one;
+ *                           twice in one file is refused
  *   type=blk                the types of device that it is for
  *   command=PROGRAM WORD... split at blanks, then filled in word by word; more lines begin with a blank
  *   default.KEY=VALUE       of a KEY that need not be given
@@ -37,7 +38,8 @@ struct pairs {
 struct template
 {
     const char *name; /* which is looked for */
-    bool found, here; /* in this or an earlier file; in this */
+    bool found, here; /* in this or an earlier file; in the section that is read */
+    bool in_file;     /* in this file */
     char type[64];
     struct words command; /* not filled in */
     struct pairs defaults;
@@ -64,13 +66,17 @@ static const char *pair_find(const struct pairs *pairs, const char *key)
 
 /* ---- reading a template ---------------------------------------------------------------------- */
 
-static int template_section(struct template *template, const char *name)
+static int template_section(struct template *template, const char *name, char *why, size_t why_len)
 {
     size_t len = strlen(template->names);
 
     template->here = strcmp(name, template->name) == 0;
+    if (template->here && template->in_file) {
+        snprintf(why, why_len, "[%.60s] is there twice", name);
+        return -EEXIST;
+    }
     if (template->here) {
-        template->found = true;
+        template->found = template->in_file = true;
         template->type[0] = '\0';
         template->defaults.n = 0;
         words_free(&template->command);
@@ -86,7 +92,7 @@ static int template_line(void *ctx, const struct ini_line *line, char *why, size
     int rc = 0;
 
     if (line->key == NULL)
-        return template_section(template, line->section);
+        return template_section(template, line->section, why, why_len);
     if (line->more && strcmp(line->key, "command") != 0) {
         snprintf(why, why_len, "begins with a blank, as if '%.60s' went on: only command= can", line->key);
         return -EINVAL;
@@ -308,6 +314,7 @@ static int command_make(struct words *argv, struct template *template, const str
     int rc = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(places->files) && places->files[i] != NULL && rc == 0; i++) {
+        template->in_file = false;
         rc = ini_file_read(places->files[i], template_line, template, why, why_len);
         if (rc == -ENOENT)
             rc = 0;

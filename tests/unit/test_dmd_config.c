@@ -352,6 +352,11 @@ START_TEST(template_good)
     ck_assert_int_eq(command_make(&argv, "true"), 0);
     ck_assert_uint_eq(argv.n, 2);
     words_free(&argv);
+    /* Within a file that is a mistake. */
+    text_write("b2.conf", "[true]\ncommand=/bin/true x\n[other]\n[true]\ncommand=/bin/true y\n");
+    ck_assert_int_eq(command_make(&argv, "true"), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "b2.conf:4: [true] is there twice"));
+    words_free(&argv);
 }
 END_TEST
 

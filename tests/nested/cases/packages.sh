@@ -111,10 +111,11 @@ guest-initrd "$T/guest" "$T/guest.cpio"
 disk_new wrapper
 backend_start wrapper
 mkdir -p "$STATE/$GUEST"; ln -s "$T/wrapper.sock" "$STATE/$GUEST/blk0.sock"
-# The example, but for what it says of the guest's own system, and of what this machine has.
+# The example, but for what it says of the guest's own system, and of what this machine has; and its vhost-dm is not
+# confined, which the one after it is to be, too.
 sed -E -e 's|^memory =.*|memory = 256|; s|^vcpus =.*|vcpus = 1|' -e 's|^kernel =.*|kernel = "/guest/vmlinuz"|' \
     -e "s|^ramdisk =.*|ramdisk = \"$T/guest.cpio\"|; s|^cmdline =.*|cmdline = \"$GUEST_CMDLINE\"|" \
-    /usr/share/vhost-dm/examples/xl-wrapper.cfg >"$T/guest.cfg"
+    -e 's|^(device_model_args = .*) \]|\1, "-vhost-dm-confine", "off" ]|' /usr/share/vhost-dm/examples/xl-wrapper.cfg >"$T/guest.cfg"
 printf '%s\n' 'tsc_mode = "native"' 'vga = "none"' 'nographic = 1' 'vnc = 0' 'serial = "none"' >>"$T/guest.cfg"
 beside_systemd xl create -q "$T/guest.cfg" >"$T/create.log" 2>&1 || fail "xl create: $(tail -n 3 "$T/create.log"; cat "/var/log/xen/qemu-dm-$GUEST.log")"
 guest_says '^GUEST-MOUNTED' 200 >/dev/null
@@ -123,12 +124,19 @@ until_true 30 'vhost-dmd to look after the guest' kept
 before=$(daemon_pid) said=$(dmd_said_times '^vhost-dmd: ready$')
 systemctl restart vhost-dmd
 until_true 60 'another vhost-dmd' is_another "$before" "$said"
+not_confined() { tr '\0' ' ' <"/proc/$1/cmdline" | grep -q -e '--confine off'; }
+before=$(pgrep -x vhost-dm)
+not_confined "$before" || fail "the wrapper's vhost-dm: $(tr '\0' ' ' <"/proc/$before/cmdline")"
+kill -KILL "$before"
+other_dm() { local now; now=$(pgrep -x vhost-dm) && [ "$now" != "$before" ]; }
+until_true 60 'another vhost-dm' other_dm
+not_confined "$(pgrep -x vhost-dm)" || fail "the next vhost-dm: $(tr '\0' ' ' <"/proc/$(pgrep -x vhost-dm)/cmdline")"
 guest_tell 'go on'
 script_ends 200
 backend_kill wrapper TERM
 rm -r "${STATE:?}/$GUEST"
 nothing_is_left 60
-note "the wrapper: mounted; its disk is there when vhost-dmd has been restarted"
+note "the wrapper: mounted; its disk is there when vhost-dmd has been restarted, and vhost-dm killed"
 
 # ---- away ------------------------------------------------------------------------------------------------------
 systemctl stop vhost-dmd
