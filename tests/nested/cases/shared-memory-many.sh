@@ -18,7 +18,7 @@ told 600
 for page in 0 1 $((NR / 3)) $((NR / 2)) $((NR - 1)); do page 10 $page $((page + 1000000)); done
 for page in 0 1 $((NR_OWN / 3)) $((NR_OWN / 2)) $((NR_OWN - 1)); do page 11 $page $((page + 2000000)); done
 echo GUEST-SAW
-told 600
+told $((600 + NR / 100))
 for page in 0 $((NR / 2)) $((NR - 1)); do page 10 $page 0xffffffffffffffff; done
 for page in 0 $((NR_OWN / 2)) $((NR_OWN - 1)); do page 11 $page 0xffffffffffffffff; done
 kernel_quiet pmem
