@@ -35,3 +35,11 @@ job_make() { # job_make [VHOST-DM]: with this one instead of the one that was co
 
 # A list file: one name a line, '#' starts a comment.
 list() { sed -e 's/#.*//' "$@" | tr -s ' \t\n' '\n' | sed '/^$/d'; }
+
+# Sets "out", where the logs of a run go, if nobody has: CACHE/last, or, while another run has that, one of its own.
+out_choose() {
+    [ -z "$out" ] || return 0
+    out=$CACHE/last
+    exec {out_lock}>"$CACHE/last.lock"
+    flock -n "$out_lock" || { out=$CACHE/last.$$; say "another run has $CACHE/last: logs go to $out"; }
+}

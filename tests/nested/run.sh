@@ -15,7 +15,7 @@ usage: run.sh [options] DIR
   --mem SIZE        memory of the machine (4G), of which dom0 has 2G
   --smp N           its CPUs (1); dom0 has 1 virtual one
   --timeout SECONDS for the whole run (600)
-  --out DIR         where out/, job.log and console.log go (CACHE/last)
+  --out DIR         where out/, job.log and console.log go (CACHE/last, or one beside it while another run has that)
   --snapshot NAME   a snapshot of its own, made after DIR/presnap.sh has run in dom0 (it is given DIR/presnap.sh
                     and DIR/presnap/); made again when these change
   --cold            boot, use no snapshot, make none
@@ -74,7 +74,7 @@ qemu_choose() {
     [ -z "$root" ] || qemu=("$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$(echo "$root"/usr/lib/*-linux-gnu)" "${qemu[@]}")
 }
 [ -n "${NESTED_QEMU:-}" ] || qemu_choose
-out=${out:-$CACHE/last}; mkdir -p "$out"; out=$(cd "$out" && pwd)
+out_choose; mkdir -p "$out"; out=$(cd "$out" && pwd)
 mkdir -p "$CACHE/snapshots"
 
 # ---- the machine (see README.md, "Flags") -------------------------------------------------------------
