@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <xenstore.h>
+
 #include "xen/xenstore_open.h"
 
 /* libxl reads the number, and people the rest. */

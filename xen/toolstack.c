@@ -165,6 +165,8 @@ static void on_look(struct ev_loop *loop, struct ev_timer *timer, int revents)
     if (store_open(ts)) {
         ev_timer_stop(loop, timer);
         ts->events->found_again(ts->ctx);
+    } else {
+        log_debug("xenstored is not there yet: %s", strerror(errno));
     }
     ts->events->domains(ts->ctx);
 }

@@ -1,8 +1,7 @@
 # Guests: hvm
 # vhost-dm attaches to a guest that runs already; the guest finds the device when it rescans the bus.
 . cases/lib.sh
-disk_make disk 16
-disktool stream $((16 << 20)) 31 >"$T/disk.img"
+disk_stream disk 16 31
 backend_start disk
 guest_script <<'GUEST'
 [ -z "$(ours)" ] || fail "a device too early"

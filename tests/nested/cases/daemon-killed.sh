@@ -22,7 +22,7 @@ dmesg >/tmp/dmesg
 ! grep -i -E 'vda.*error|I/O error|virtio.*(reset|broken|not ready)' /tmp/dmesg || fail "the guest saw errors"
 GUEST
 dm_process() { pgrep -x vhost-dm; }
-new_dm() { local now; now=$(dm_process) && [ "$now" != "$1" ] && grep -q ready "$STATE/$(xl domid "$GUEST").ready"; }
+new_dm() { another vhost-dm "$1" && grep -q ready "$STATE/$(xl domid "$GUEST").ready"; }
 # Held: its back-end is not there yet, and vhost-dm waits for it.
 mkdir -p "$T/bin"
 cat >"$T/bin/late" <<'LATE'
@@ -81,8 +81,7 @@ xl_create
 guest_says 'DISK-LOAD [0-9]+ reads, [1-9]' 200 >/dev/null
 before=$(pgrep -x qemu-storage-da)
 kill -KILL "$before"
-new_backend() { local now; now=$(pgrep -x qemu-storage-da) && [ "$now" != "$before" ]; }
-until_true 60 'another back-end' new_backend
+until_true 60 'another back-end' another qemu-storage-da "$before"
 dmd_end KILL 137
 xl destroy "$GUEST" >/dev/null 2>&1 || true     # nobody answers, so it takes xl 10 s and a complaint
 until_true 60 'the end of the guest' guest_gone

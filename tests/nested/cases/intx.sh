@@ -1,8 +1,7 @@
 # Guests: hvm
 # Without MSI-X the device works with its interrupt pin.
 . cases/lib.sh
-disk_make disk 16
-disktool stream $((16 << 20)) 31 >"$T/disk.img"
+disk_stream disk 16 31
 backend_start disk
 GUEST_CMDLINE+=' pci=nomsi'
 guest_script <<'GUEST'

@@ -36,6 +36,7 @@ until_true() {
 
 # ---- disks and their back-ends ---------------------------------------------------------------------------
 disk_make() { truncate -s "$2M" "$T/$1.img"; }                     # disk_make DISK MIB: all zeros
+disk_stream() { disktool stream $(($2 << 20)) "$3" >"$T/$1.img"; } # disk_stream DISK MIB SEED: what "disktool stream" says
 disk_over() { qemu-img create -q -f qcow2 -b "$2" -F raw "$T/$1.img"; } # disk_over DISK BASE: keeps only changes
 blk() { echo "type=blk,socket=$T/$1.sock${2:+,$2}"; }              # blk DISK [KEY=VALUE,...]: for --device
 

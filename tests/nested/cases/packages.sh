@@ -124,13 +124,16 @@ until_true 30 'vhost-dmd to look after the guest' kept
 before=$(daemon_pid) said=$(dmd_said_times '^vhost-dmd: ready$')
 systemctl restart vhost-dmd
 until_true 60 'another vhost-dmd' is_another "$before" "$said"
-not_confined() { tr '\0' ' ' <"/proc/$1/cmdline" | grep -q -e '--confine off'; }
 before=$(pgrep -x vhost-dm)
-not_confined "$before" || fail "the wrapper's vhost-dm: $(tr '\0' ' ' <"/proc/$before/cmdline")"
+not_confined() { # not_confined: the vhost-dm that runs now
+    local words
+    words=$(tr '\0' ' ' <"/proc/$(pgrep -x vhost-dm)/cmdline")
+    [[ $words = *'--confine off'* ]] || fail "vhost-dm is not what the wrapper was told: $words"
+}
+not_confined
 kill -KILL "$before"
-other_dm() { local now; now=$(pgrep -x vhost-dm) && [ "$now" != "$before" ]; }
-until_true 60 'another vhost-dm' other_dm
-not_confined "$(pgrep -x vhost-dm)" || fail "the next vhost-dm: $(tr '\0' ' ' <"/proc/$(pgrep -x vhost-dm)/cmdline")"
+until_true 60 'another vhost-dm' another vhost-dm "$before"
+not_confined
 guest_tell 'go on'
 script_ends 200
 backend_kill wrapper TERM

@@ -8,8 +8,7 @@
 . cases/confined.sh
 MIB=16
 LEN=$((MIB << 20))
-disk_make disk 16
-disktool stream $((16 << 20)) 77 >"$T/disk.img"
+disk_stream disk 16 77
 backend_start disk
 framebuffer=$(framebuffer_find)
 guest_script <<'GUEST'

@@ -3,10 +3,8 @@
 # Two disks of one vhost-dm: each at the slot that was asked for, with its own size and contents, both written
 # at the same time.
 . cases/lib.sh
-disk_make one 32
-disk_make two 48
-disktool stream $((32 << 20)) 1 >"$T/one.img"
-disktool stream $((48 << 20)) 2 >"$T/two.img"
+disk_stream one 32 1
+disk_stream two 48 2
 backend_start one
 backend_start two
 guest_script <<'GUEST'

@@ -6,9 +6,8 @@
 # is killed and started again, with nothing on its way.
 . cases/lib.sh
 . cases/confined.sh
-disk_make disk 16
-disktool stream $((16 << 20)) 77 >"$T/disk.img"
-disktool stream $((2 << 20)) 5 >"$T/pmem.img"
+disk_stream disk 16 77
+disk_stream pmem 2 5
 guest_script <<'GUEST'
 block_at() { n=$((300 * SLOW)); until [ -d /sys/bus/pci/devices/0000:00:10.0/virtio*/ndbus*/region*/namespace*/block ]; do
     [ $n -gt 0 ] || fail "no /dev/pmem"; n=$((n - 1)); sleep 0.1; done

@@ -30,6 +30,7 @@ dmd_start() { # dmd_start [OPTION...]: starts it, waits until it is ready
 }
 dmd_ready_again() { kill -0 "$dmd_pid" || fail "vhost-dmd has ended"; [ "$(dmd_said_times '^vhost-dmd: ready$')" -gt "$1" ]; }
 dmd_said_times() { touch "$T/dm.log"; grep -c -E -- "$1" "$T/dm.log" || true; }
+another() { local now; now=$(pgrep -x "$1") && [ "$now" != "$2" ]; } # another NAME PROCESS: one of that name runs, and is not that one
 dm_says() { grep -q -E -- "$1" "$T/dm.log"; }
 dmd_gone() { ! kill -0 "$dmd_pid" 2>/dev/null; }
 dmd_end() { # dmd_end SIGNAL STATUS
